@@ -1,0 +1,1 @@
+"""Builds s1K: sources, filters, difficulty, diversity, selection."""

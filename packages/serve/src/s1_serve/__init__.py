@@ -1,0 +1,1 @@
+"""Budget forcing on vLLM: engine, service, evaluation, release."""

@@ -1,0 +1,1 @@
+"""Supervised fine-tuning on Lightning with exact resume, and export to safetensors."""
