@@ -1,0 +1,111 @@
+# Every command anyone types. A recipe runs one module's CLI with its arguments as they are.
+set positional-arguments
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+python := justfile_directory() / ".venv/bin/python"
+export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
+# More threads than one per process were 7 times slower on shared cores; a CUDA machine may raise it.
+export OMP_NUM_THREADS := env("OMP_NUM_THREADS", "1")
+export VLLM_ENABLE_V1_MULTIPROCESSING := env("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+export VLLM_NO_USAGE_STATS := "1"
+export DO_NOT_TRACK := "1"
+export HF_HUB_DISABLE_TELEMETRY := "1"
+
+[private]
+default:
+    @just --list --unsorted
+
+# the whole line on the embedded default: data, training, export, budget forcing, report
+[group('start')]
+demo *args: setup
+    @"{{python}}" -m s1_core.pipeline "$@"
+
+# install the pinned environment; nothing to do costs milliseconds
+[group('start')]
+setup:
+    @"{{python}}" infra/requirements/install.py
+
+# remove what the recipes wrote under artifacts/
+[group('start')]
+clean:
+    rm -rf artifacts
+
+# questions -> s1k/ (--config bank | real)
+[group('data')]
+build-data *args: setup
+    @"{{python}}" -m s1_data.build "$@"
+
+# a benchmark -> a question artifact (--name heldout | aime24 | math500 | gsm8k)
+[group('data')]
+benchmark *args: setup
+    @"{{python}}" -m s1_data.benchmarks "$@"
+
+# sampled answers of a model on a question artifact -> attempts/
+[group('data')]
+attempts *args: setup
+    @"{{python}}" -m s1_serve.attempts "$@"
+
+# fine-tune on an s1k/ artifact -> run/ (resumes by itself)
+[group('train')]
+train *args: setup
+    @"{{python}}" -m s1_train.fit "$@"
+
+# checkpoint -> model/: safetensors, tokenizer, manifest
+[group('train')]
+export *args: setup
+    @"{{python}}" -m s1_train.export "$@"
+
+# the embedded base model from scratch: documents, training, export -> artifacts/base/model
+[group('train')]
+build-base *args: setup
+    @"{{python}}" -m s1_core.pipeline --config base "$@"
+
+# an OpenAI-compatible endpoint on a model/ artifact
+[group('serve')]
+serve *args: setup
+    @"{{python}}" -m s1_serve.service "$@"
+
+# one question, with a thinking budget: just ask "..." --budget 64 --extends 1
+[group('serve')]
+ask *args: setup
+    @"{{python}}" -m s1_serve.client "$@"
+
+# accuracy against thinking, with intervals -> report/
+[group('evaluate')]
+evaluate *args: setup
+    @"{{python}}" -m s1_serve.evaluate "$@"
+
+# ratios against named peers, measured in one run
+[group('evaluate')]
+bench *args: setup
+    @"{{python}}" tests/bench/run.py "$@"
+
+# everything a change must pass; at most 20 minutes on 2 cores
+[group('develop')]
+check: setup lint types imports test
+
+# soaks, kills and the whole demo
+[group('develop')]
+check-slow *args: setup
+    "{{python}}" -m pytest -m slow "$@"
+
+[group('develop')]
+test *args: setup
+    "{{python}}" -m pytest -m "not slow" "$@"
+
+[group('develop')]
+lint:
+    ruff check . && ruff format --check .
+
+[group('develop')]
+types:
+    mypy packages/core/src packages/data/src packages/train/src packages/serve/src
+
+[group('develop')]
+imports:
+    lint-imports
+
+# rewrite the pinned requirement files from the .in files
+[group('develop')]
+pin:
+    "{{python}}" infra/requirements/pin.py
