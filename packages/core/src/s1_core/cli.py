@@ -1,0 +1,113 @@
+"""A command line from a frozen dataclass: YAML and flags in, exit codes and one-line errors out.
+
+Owns signals, exit codes and the console. Refuses unknown keys, naming the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from s1_core.config_parser import parse
+from s1_core.errors import Interrupted, S1Error, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ConfigT = TypeVar("ConfigT")
+ItemT = TypeVar("ItemT")
+
+_DISK_FAULTS = {
+    errno.ENOSPC: "the disk is full; free some space and run the command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+    errno.EACCES: "no permission; choose another place or change its permissions",
+    errno.EPERM: "no permission; choose another place or change its permissions",
+    errno.EROFS: "the file system is read-only; choose another place",
+}
+
+
+def run(
+    config_class: type[ConfigT],
+    main: Callable[[ConfigT], int | None],
+    *,
+    package: str,
+    argv: Sequence[str] | None = None,
+) -> NoReturn:
+    """Parse a configuration, call `main` with it and exit with the house's codes.
+
+    `--config` takes a path or the name of a file in packages/<package>/configs; flags override
+    it. A `POSITIONAL: ClassVar[str]` of the class names the field that needs no flag.
+    SIGTERM and Ctrl-C raise KeyboardInterrupt in `main` and end in exit code 75.
+    """
+    with _stoppable():
+        try:
+            config = parse(config_class, sys.argv[1:] if argv is None else argv, package)
+            code = main(config) or 0
+        except S1Error as error:
+            code = _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            again = "interrupted; run the same command again to go on"
+            code = _fail(again, Interrupted.exit_code)
+        except OSError as error:
+            if error.errno not in _DISK_FAULTS:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            code = _fail(where + _DISK_FAULTS[error.errno], UserError.exit_code)
+    sys.exit(code)
+
+
+@functools.cache
+def console() -> Console:
+    """Give the console of this process; it writes to stderr, so that stdout stays for results."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def progress(
+    items: Iterable[ItemT], description: str, *, total: float | None = None
+) -> Iterator[ItemT]:
+    """Walk over items with a progress bar on stderr; without a terminal, just walk."""
+    if not console().is_terminal:
+        yield from items
+        return
+    from rich.progress import track
+
+    yield from track(items, description=description, total=total, console=console(), transient=True)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn the first SIGTERM into KeyboardInterrupt; later ones wait for the clean-up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked worker: die as it would have without us
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+            return
+        signal.signal(signum, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    console().print(f"s1: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return code

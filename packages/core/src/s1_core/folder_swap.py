@@ -1,0 +1,121 @@
+"""Replace a folder in one step, one writer at a time; a killed writer leaves the old folder.
+
+Owns the lock, the temporary sibling and the exchange; knows nothing of what the folder holds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from s1_core.errors import UserError
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+_held: set[Path] = set()
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """Yield an empty sibling folder that takes the place of `out` when the body succeeds.
+
+    Raises UserError when another writer, in this process or another, is at work on `out`.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        _clear_remains(out)
+        temp = out.with_name(f".{out.name}.tmp-{os.getpid()}")
+        temp.mkdir()
+        try:
+            yield temp
+            _sync(temp)
+            _put(temp, out)
+        finally:
+            shutil.rmtree(temp, ignore_errors=True)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the lock of `out`.
+
+    A POSIX record lock: unlike flock it is not shared with forked workers, so that an orphan of
+    a killed run cannot hold it. It does not see writers of its own process: `_held` does.
+    """
+    busy = f"another run is writing {out}; wait for it to end, or choose another --out"
+    path = out.with_name(f".{out.name}.lock")
+    if path in _held:
+        raise UserError(busy)
+    descriptor = _acquire(path, busy)
+    _held.add(path)
+    try:
+        yield
+    finally:
+        _held.discard(path)
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _acquire(path: Path, busy: str) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The former holder may have removed the file between our open and our lock.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise UserError(busy) from error
+            raise
+        os.close(descriptor)
+
+
+def _clear_remains(out: Path) -> None:
+    """Undo what killed runs left: temporary folders, and an exchange stopped half-way."""
+    old = out.with_name(f".{out.name}.old")
+    if old.exists() and not out.exists():
+        old.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+    for sibling in out.parent.iterdir():
+        if sibling.name.startswith(f".{out.name}.tmp-"):
+            shutil.rmtree(sibling)
+
+
+def _put(temp: Path, out: Path) -> None:
+    if not out.exists():
+        temp.rename(out)
+    elif not _exchange(temp, out):
+        old = out.with_name(f".{out.name}.old")
+        out.rename(old)
+        temp.rename(out)
+        shutil.rmtree(old)
+    _sync_entry(out.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders atomically; False where the kernel or file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    paths = os.fsencode(one), os.fsencode(other)
+    return bool(renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0)
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _sync_entry(path)
+    _sync_entry(folder)
+
+
+def _sync_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
