@@ -1,0 +1,89 @@
+"""Measure every arm in one run, in rotated order, by CPU time, and print ratios: `just bench`.
+
+A bench is a file tests/bench/<room>/bench_*.py with TITLE, PEER (the arm the others are divided
+by) and arms() -> {name: callable}; set-up belongs into arms(), outside the timer.
+"""
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parents[1] / "artifacts" / "bench.json"
+
+
+def load(path: Path) -> Any:
+    """Import a bench file by its path."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measure(arms: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """CPU seconds of each arm and repeat; every repeat starts with another arm."""
+    names = list(arms)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for arm in arms.values():
+        arm()
+    for repeat in range(repeats):
+        shift = repeat % len(names)
+        for name in names[shift:] + names[:shift]:
+            begun = time.process_time()
+            arms[name]()
+            seconds[name].append(time.process_time() - begun)
+    return seconds
+
+
+def processor() -> str:
+    """Name the processor and how many cores of it this process may use."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+    return f"{model or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def table(title: str, peer: str, seconds: dict[str, list[float]]) -> Table:
+    """Show medians, their spread, and how many times less CPU than the peer an arm needs."""
+    shown = Table("arm", "CPU-s (median)", "min-max", f"speed against {peer}", title=title)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, values in seconds.items():
+        spread = f"{min(values):.3f}-{max(values):.3f}"
+        shown.add_row(name, f"{medians[name]:.3f}", spread, f"{medians[peer] / medians[name]:.2f}x")
+    return shown
+
+
+def main() -> None:
+    """Run the benches of the rooms named (default: all) and write artifacts/bench.json."""
+    parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
+    rooms = sorted({p.parent.name for p in HERE.glob("*/bench_*.py")})
+    parser.add_argument("rooms", nargs="*", choices=[*rooms, []], default=[])
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    console, results = Console(), {}
+    for path in sorted(HERE.glob("*/bench_*.py")):
+        if given.rooms and path.parent.name not in given.rooms:
+            continue
+        bench = load(path)
+        seconds = measure(bench.arms(), given.repeats)
+        results[bench.TITLE] = {"peer": bench.PEER, "cpu_seconds": seconds}
+        console.print(table(bench.TITLE, bench.PEER, seconds))
+    stamp = {"date": datetime.date.today().isoformat(), "processor": processor()}
+    console.print(f"{stamp['processor']}, {stamp['date']}")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(stamp | {"benches": results}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
