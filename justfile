@@ -18,7 +18,7 @@ default:
 # the whole line on the embedded default: data, training, export, budget forcing, report
 [group('start')]
 demo *args: setup
-    @"{{python}}" -m s1_core.pipeline "$@"
+    @"{{python}}" -m s1_core.pipeline --config demo "$@"
 
 # install the pinned environment; nothing to do costs milliseconds
 [group('start')]
