@@ -1,0 +1,54 @@
+"""Names what cannot train well: unusable texts, null features, the string patterns of spec 1.5."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from s1_core.records import Question, Trace
+from s1_data.funnel import Row, Rules
+
+IMAGE = "![Image]"
+FIGURE = "[asy]"
+NUMBERED_PROBLEM = re.compile(r"p[1-9]\d{0,2}\.")
+BOLD_NUMBER = re.compile(r"\*\*[^\s\]]*\d[^\s\]]*\*\*")
+
+
+def unusable(pool: Sequence[Question]) -> Rules:
+    """Name the empty, NUL-bearing and repeated questions; the first of equals is kept."""
+    seen: set[str] = set()
+
+    def rule(question: Question) -> str | None:
+        if not question.question.strip():
+            return "empty"
+        if "\0" in question.question:
+            return "NUL byte"
+        if question.id in seen:
+            return "duplicate"
+        seen.add(question.id)
+        return None
+
+    return [rule(question) for question in pool]
+
+
+def flaws(rows: Sequence[Row]) -> Rules:
+    """Name the first rule that each row breaks."""
+    return [_null(*row) or pattern(row[0]) for row in rows]
+
+
+def pattern(question: Question) -> str | None:
+    """Name the unwanted pattern in the question; AIME rows are kept whatever they hold."""
+    text = question.question
+    if "AIME" in question.source_type:
+        return None
+    if FIGURE in text or IMAGE in text:
+        return FIGURE if FIGURE in text else IMAGE
+    if NUMBERED_PROBLEM.search(text):
+        return "p1. to p999."
+    return "bold number" if BOLD_NUMBER.search(text) else None
+
+
+def _null(question: Question, trace: Trace) -> str | None:
+    if not trace.thinking.strip():
+        return "no thinking"
+    return None if trace.attempt.strip() and question.answer else "no answer"

@@ -1,0 +1,1 @@
+"""Families of question sources, one small module each."""

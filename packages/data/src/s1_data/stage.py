@@ -1,0 +1,38 @@
+"""The rim of every verb here: write an artifact unless it is current, and say so in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s1_core import artifacts, cli
+from s1_core.artifacts import Artifact, Draft
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """An artifact to be: where, of what kind, and all that identifies its content."""
+
+    out: Path
+    kind: str
+    config: Mapping[str, Any]
+    parents: Mapping[str, str]
+
+    def ensure(self, write: Callable[[Draft], str]) -> Artifact:
+        """Return the artifact, calling `write` if it is not current; `write` says what it holds."""
+        identity: dict[str, Any] = {
+            "kind": self.kind, "config": self.config, "parents": self.parents,
+        }  # fmt: skip
+        if artifacts.is_current(self.out, **identity):
+            _say(f"up to date: {self.out}")
+        else:
+            with artifacts.create(self.out, **identity) as draft:
+                summary = write(draft)
+            _say(f"{summary}: {self.out}")
+        return artifacts.load(self.out)
+
+
+def _say(line: str) -> None:
+    cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
