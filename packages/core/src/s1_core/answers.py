@@ -21,9 +21,10 @@ _WRAPPERS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{(
 _NUMBER = re.compile(r"([-+]?)(\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:/(\d{1,60}))?")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d+)?")
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
+_MIXED = re.compile(r"([-+]?)(\d{1,60})\s*(\\[dt]?frac.+)")
 _CHOICE = re.compile(r"(?:option|choice)?\s*\(?([A-Ja-e])(?:\)|[.:)]\s.*|[.:])?", re.DOTALL)
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-][^\W\d_]+)*")
-_NOISE = re.compile(r"\\(?:left|right|displaystyle|,|;|!|:|quad|qquad)(?![a-zA-Z])|~")
+_NOISE = re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|\\[,;!:]|~")
 _PLAIN_PI = re.compile(r"(?<![\\a-zA-Z])pi(?![a-zA-Z])")
 _PLAIN_ROOT = re.compile(r"(?<![\\a-zA-Z])sqrt\(([^()]*)\)")
 _MAX_LINE, _MAX_FORMULA = 300, 1000
@@ -175,7 +176,12 @@ def _tidied(answer: str) -> str:
 
 def _number(text: str) -> Fraction | None:
     """Read an integer, decimal or quotient of them, LaTeX fractions and thousands included."""
+    mixed = _MIXED.fullmatch(text)
+    if mixed and (part := _number(mixed[3])) is not None:
+        value = int(mixed[2]) + part
+        return -value if mixed[1] == "-" else value
     compact = _FRACTION.sub(_as_quotient, text.replace(" ", "").replace("\\$", ""))
+    compact = re.sub(r"([-+]?)\(([^(),]*)\)", r"\1\2", compact)
     if _THOUSANDS.fullmatch(compact):
         compact = compact.replace("{,}", "").replace(",", "")
     number = _NUMBER.fullmatch(compact)
@@ -187,7 +193,7 @@ def _number(text: str) -> Fraction | None:
 
 def _as_quotient(fraction: re.Match[str]) -> str:
     over, under = fraction[1] or fraction[2] or "", fraction[3] or fraction[4] or ""
-    return "/".join(part if part.isalnum() else f"({part})" for part in (over, under))
+    return "({}/{})".format(*(part if part.isalnum() else f"({part})" for part in (over, under)))
 
 
 def _elements(text: str) -> list[str]:
