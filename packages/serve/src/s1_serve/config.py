@@ -1,0 +1,152 @@
+"""Configuration of the serve verbs, torch-free. Refuses values that contradict each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from s1_core.errors import UserError
+
+EXTEND_WITH = "Wait"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThinkingBudget:
+    """How long to think, in tokens after the thinking header."""
+
+    max: int | None = None
+    """Most thinking tokens; None or -1 leaves what fits before the answer; 0 answers at once."""
+    min: int = 0
+    """Fewest thinking tokens; ends before it are extended."""
+    extends: int = 0
+    """How often an attempt to end is turned into more thinking."""
+    extend_with: str | list[str] = EXTEND_WITH
+    """What replaces the end; a list is used in turn, its last item repeats."""
+
+    def __post_init__(self) -> None:
+        if self.max is not None and self.max < -1:
+            raise UserError(f"max is {self.max}: give -1 (what fits) or a count from 0")
+        for name in ("min", "extends"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}: give a count from 0")
+        if self.max not in (None, -1) and self.min > (self.max or 0):
+            raise UserError(
+                f"min is {self.min} and max is {self.max}: give a minimum not above the maximum"
+            )
+        if not self.extend_with and not isinstance(self.extend_with, str):
+            raise UserError("extend_with is an empty list: give a string or a list of strings")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """The engine. On CPU it is eager and computes in float32 unless told otherwise."""
+
+    dtype: str = "auto"
+    """Auto is float32 on CPU and the checkpoint's type elsewhere."""
+    context: int | None = None
+    """Most tokens of prompt and output together; None takes the model's own."""
+    kv_cache_gib: float = 0.5
+    """Memory for keys and values; prompts and outputs of a batch live there."""
+    max_num_seqs: int = 256
+    """Requests generated at the same time."""
+    answer_reserve: int = 64
+    """Tokens kept for the answer when no maximum is given."""
+    seed: int = 0
+    """Of the engine; sampled requests carry their own."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UserError(f"dtype {self.dtype!r} is unknown: give one of {', '.join(DTYPES)}")
+        if self.context is not None and self.context < 1:
+            raise UserError(f"context is {self.context}: give a count of tokens from 1")
+        if self.kv_cache_gib <= 0:
+            raise UserError(f"kv_cache_gib is {self.kv_cache_gib}: give more than 0")
+        if self.max_num_seqs < 1 or self.answer_reserve < 1:
+            raise UserError("max_num_seqs and answer_reserve must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptsConfig:
+    """Answer every question once, without forcing."""
+
+    questions: str
+    """A questions artifact."""
+    out: str
+    """Where the attempts artifact goes."""
+    model: str = "embedded"
+    """A model artifact, or embedded."""
+    think: bool = False
+    """Open the answer with the thinking header; off, the model answers as it likes."""
+    max_tokens: int = 256
+    """Most tokens of one attempt."""
+    temperature: float = 0.0
+    """0 is greedy."""
+    seed: int = 0
+    """Of the sampled attempts."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1 or self.temperature < 0:
+            raise UserError("max_tokens must be at least 1 and temperature at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskConfig:
+    """Ask one question and watch the thinking."""
+
+    POSITIONAL: ClassVar[str] = "question"
+
+    question: str
+    """The question, as the first argument."""
+    model: str = "artifacts/demo/model"
+    """A model artifact, or embedded."""
+    endpoint: str | None = None
+    """Instead of a model, an OpenAI-compatible server that takes and returns token ids."""
+    format: str = "s1"
+    """The text format of the endpoint's model."""
+    budget: int = -1
+    """Most thinking tokens; -1 leaves what fits before the answer."""
+    min: int = 0
+    """Fewest thinking tokens."""
+    extends: int = 0
+    """How often an attempt to end is turned into more thinking."""
+    extend_with: str | list[str] = EXTEND_WITH
+    """What replaces the end."""
+    max_tokens: int | None = None
+    """Most tokens of thinking and answer together."""
+    temperature: float = 0.0
+    """0 is greedy."""
+    seed: int = 0
+    """Of a sampled answer."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+
+    def __post_init__(self) -> None:
+        if not self.question.strip():
+            raise UserError('the question is empty: just ask "How many r in raspberry?"')
+        _ = self.thinking
+
+    @property
+    def thinking(self) -> ThinkingBudget:
+        return ThinkingBudget(
+            max=self.budget, min=self.min, extends=self.extends, extend_with=self.extend_with
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig:
+    """Serve a model behind the plain OpenAI API."""
+
+    model: str = "artifacts/demo/model"
+    """A model artifact, or embedded."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8000
+    """Port to listen on."""
+    name: str | None = None
+    """The model's name in the API; None takes the artifact's folder name."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise UserError(f"port is {self.port}: give one from 1 to 65535")

@@ -1,0 +1,137 @@
+"""An OpenAI-compatible server as a Completer, one request after the other.
+
+Needs what vLLM's server offers: prompts of token ids, `return_token_ids`, `min_tokens`,
+`stop_token_ids` and /tokenize. Refuses servers that answer without token ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import httpx
+
+from s1_core import chat
+from s1_core.errors import UserError
+from s1_serve.completions import Completion, CompletionRequest
+
+TIMEOUT_S = 600.0
+
+
+class Endpoint:
+    """A Completer, Streamer and Codec over HTTP; `url` is the server's root or ends in /v1."""
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
+        card = self._call("GET", "/v1/models")["data"][0]
+        self.model: str = card["id"]
+        self.context: int | None = card.get("max_model_len")
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+        """Answer the requests in order, sequentially."""
+        return [self._complete(request) for request in requests]
+
+    def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
+        """Answer one request, yielding tokens as the server sends them."""
+        tokens: tuple[int, ...] = ()
+        body = self._body(request) | {"stream": True}
+        try:
+            with self._client.stream("POST", "/v1/completions", json=body) as response:
+                if response.is_error:
+                    response.read()
+                    raise self._refusal(response)
+                for choice in _events(response):
+                    piece = _token_ids(choice, self.url)
+                    tokens += piece
+                    if choice.get("finish_reason") == "stop":
+                        piece = piece[:-1]
+                    if piece:
+                        yield piece
+                    if choice.get("finish_reason"):
+                        return _completion(tokens, choice["finish_reason"], self.url)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        raise UserError(f"{self.url} closed the stream before the end; is the server still up?")
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        body = {"model": self.model, "prompt": text, "add_special_tokens": False}
+        return tuple(self._call("POST", "/tokenize", body)["tokens"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        body = {"model": self.model, "tokens": list(ids)}
+        return str(self._call("POST", "/detokenize", body)["prompt"])
+
+    def stop_ids(self) -> tuple[int, ...]:
+        """Return what ends an answer: the turn end and the end of text."""
+        ends = [self.encode(mark) for mark in (chat.TURN_END, chat.END_OF_TEXT)]
+        return tuple(ids[0] for ids in ends if len(ids) == 1)
+
+    def _complete(self, request: CompletionRequest) -> Completion:
+        choice = self._call("POST", "/v1/completions", self._body(request))["choices"][0]
+        return _completion(_token_ids(choice, self.url), choice["finish_reason"], self.url)
+
+    def _body(self, request: CompletionRequest) -> dict[str, Any]:
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "model": self.model,
+            "prompt": list(request.prompt_ids),
+            "max_tokens": request.max_tokens,
+            "min_tokens": min(request.min_tokens, request.max_tokens),
+            "stop_token_ids": list(request.stop_ids),
+            "return_token_ids": True,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+        }
+        if sampling.seed is not None and not sampling.is_greedy:
+            body["seed"] = sampling.seed
+        return body
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            response = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise self._refusal(response)
+        try:
+            answer: dict[str, Any] = response.json()
+        except json.JSONDecodeError as error:
+            raise UserError(f"{self.url}{path} answers no JSON: is it an API server?") from error
+        return answer
+
+    def _unreachable(self, error: httpx.HTTPError) -> UserError:
+        return UserError(f"no answer from {self.url} ({type(error).__name__}): start it first")
+
+    def _refusal(self, response: httpx.Response) -> UserError:
+        return UserError(f"{response.url} answers {response.status_code}: {response.text[:300]}")
+
+
+def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:
+    for line in response.iter_lines():
+        if line.startswith("data: ") and line != "data: [DONE]":
+            event = json.loads(line.removeprefix("data: "))
+            if "choices" not in event:
+                raise UserError(f"{response.url} answers {line[:300]}")
+            yield from event["choices"]
+
+
+def _token_ids(choice: dict[str, Any], url: str) -> tuple[int, ...]:
+    ids = choice.get("token_ids")
+    if ids is None:
+        raise UserError(
+            f"{url} returns no token ids (return_token_ids): budgets cannot be counted; use vLLM"
+        )
+    return tuple(ids)
+
+
+def _completion(tokens: tuple[int, ...], reason: str, url: str) -> Completion:
+    if reason == "stop":
+        return Completion(token_ids=tokens[:-1], finish_reason="stop")
+    if reason != "length":
+        raise UserError(f"{url} ended a completion with {reason!r}, wanted stop or length")
+    return Completion(token_ids=tokens, finish_reason="length")

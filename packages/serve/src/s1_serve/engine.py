@@ -1,0 +1,273 @@
+"""vLLM inside this process: a model artifact in, completions over token ids out.
+
+Owns the engine's settings and its quiet. Refuses altered checkpoints, formats it does not know and
+KV caches that do not fit, one line each. Importing this module loads neither torch nor vLLM.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import os
+import warnings
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s1_core import artifacts, chat
+from s1_core.errors import UserError
+from s1_serve.completions import Completion, CompletionRequest
+from s1_serve.config import ServeConfig
+from s1_serve.text import Text
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+GIB = 1 << 30
+BLOCK_SIZE = 32  # the CPU default of 128 tokens shares no prefix of a 60-token prompt
+MIN_BATCHED_TOKENS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What the manifest of a model artifact says, and its tokenizer."""
+
+    artifact: artifacts.Artifact
+    format: chat.Format
+    stop_ids: tuple[int, ...]
+    text: Text
+
+    @property
+    def context(self) -> int:
+        settings = json.loads((self.artifact.path / "config.json").read_text())
+        return int(settings["max_position_embeddings"])
+
+
+def open_model(path: str) -> Model:
+    """Read a model artifact without starting an engine.
+
+    Raises:
+        UserError: no artifact, an altered file, an unknown format, no stop ids in the manifest.
+    """
+    artifact = artifacts.load(path, kind="model")
+    stop_ids = artifact.config.get("stop_token_ids")
+    if not stop_ids or "format" not in artifact.config:
+        raise UserError(
+            f"{artifact.path}/manifest.json names no format or stop_token_ids: export it again"
+        )
+    fmt, text = chat.format_named(artifact.config["format"]), Text.load(artifact.path)
+    chat.check_tokens(fmt, text.encode)
+    return Model(artifact=artifact, format=fmt, stop_ids=tuple(stop_ids), text=text)
+
+
+def check_memory(model: Model, config: ServeConfig) -> None:
+    """See whether keys and values of one full context fit, and the cache in memory.
+
+    Raises:
+        UserError: they do not; the message holds the numbers.
+    """
+    settings = json.loads((model.artifact.path / "config.json").read_text())
+    heads, context = settings["num_attention_heads"], config.context or model.context
+    width = settings.get("head_dim") or settings["hidden_size"] // heads
+    per_token = 2 * 4 * settings["num_hidden_layers"] * width
+    needed = per_token * settings.get("num_key_value_heads", heads) * (context + BLOCK_SIZE)
+    asked = int(config.kv_cache_gib * GIB)
+    free = _free_memory()
+    if asked < needed:
+        raise UserError(
+            f"no room for the KV cache: a context of {context} tokens needs "
+            f"{needed / GIB:.3g} GiB, kv_cache_gib is {config.kv_cache_gib:g}; raise it or give a "
+            "smaller context"
+        )
+    if asked > free:
+        raise UserError(
+            f"no room for the KV cache: kv_cache_gib is {config.kv_cache_gib:g} and "
+            f"{free / GIB:.3g} GiB of memory are free; lower it to at least {needed / GIB:.3g}"
+        )
+
+
+class Engine:
+    """A Completer and a Streamer over one vLLM engine; build one a process."""
+
+    def __init__(self, model: Model, config: ServeConfig) -> None:
+        check_memory(model, config)
+        quiet()
+        self._vllm = _start(model, config)
+        self._numbers = itertools.count()
+        settings = self._vllm.model_config
+        self.model = model
+        self.context: int = settings.max_model_len
+        self.dtype = str(settings.dtype).removeprefix("torch.")
+        self.device = _device()
+
+    @property
+    def name(self) -> str:
+        return "vllm"
+
+    @property
+    def version(self) -> str:
+        from vllm import __version__
+
+        return str(__version__)
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+        """Answer all requests in one continuous batch, in their order."""
+        from vllm.sampling_params import RequestOutputKind
+
+        order = [self._add(request, RequestOutputKind.FINAL_ONLY) for request in requests]
+        done: dict[str, Completion] = {}
+        while self._vllm.has_unfinished_requests():
+            for output in self._vllm.step():
+                tokens, reason = _heard(output)
+                if reason:
+                    done[output.request_id] = _completion(tokens, reason)
+        return [done[name] for name in order]
+
+    def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
+        """Answer one request, yielding tokens as they come, the stop token never."""
+        from vllm.sampling_params import RequestOutputKind
+
+        name = self._add(request, RequestOutputKind.DELTA)
+        tokens: tuple[int, ...] = ()
+        try:
+            while self._vllm.has_unfinished_requests():
+                for output in self._vllm.step():
+                    piece, reason = _heard(output)
+                    tokens += piece
+                    if reason == "stop":
+                        piece = piece[:-1]
+                    if piece:
+                        yield piece
+                    if reason:
+                        return _completion(tokens, reason)
+        finally:
+            self._vllm.abort_request([name])
+        raise AssertionError("the engine lost a request")
+
+    def _add(self, request: CompletionRequest, kind: Any) -> str:
+        name = str(next(self._numbers))
+        self._vllm.add_request(name, list(request.prompt_ids), _params(request, kind))
+        return name
+
+
+def quiet() -> None:
+    """Set, before vLLM and torch load, what keeps them silent, local and on one thread."""
+    for name, value in {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "OMP_NUM_THREADS": "1",  # two threads on shared cores are seven times slower than one
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "GLOO_LOG_LEVEL": "ERROR",
+    }.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("vllm").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\..*")
+
+
+def engine_options(model: Model, config: ServeConfig) -> dict[str, Any]:
+    """Give the settings every engine of ours runs with, by the names of vLLM's arguments."""
+    import torch
+
+    on_cpu = not torch.cuda.is_available()
+    dtype = "float32" if on_cpu and config.dtype == "auto" else config.dtype
+    options: dict[str, Any] = {
+        "model": str(model.artifact.path),
+        "dtype": dtype,
+        "max_model_len": config.context,
+        "kv_cache_memory_bytes": int(config.kv_cache_gib * GIB),
+        "max_num_seqs": config.max_num_seqs,
+        "enable_prefix_caching": True,
+        "generation_config": "vllm",  # the checkpoint's penalties would distort forced tokens
+        "seed": config.seed,
+    }
+    if on_cpu:
+        # vLLM 0.32 on CPU dies when a seeded prompt is prefilled in chunks
+        # (gpu_model_runner.py: gen.set_offset); whole prompts never get there.
+        context = config.context or model.context
+        options |= {
+            "enforce_eager": True,
+            "block_size": BLOCK_SIZE,
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(context, MIN_BATCHED_TOKENS, config.max_num_seqs),
+        }
+    return options
+
+
+def _start(model: Model, config: ServeConfig) -> LLMEngine:
+    from vllm import EngineArgs
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    arguments = EngineArgs(
+        **engine_options(model, config),
+        skip_tokenizer_init=True,
+        disable_log_stats=True,
+        use_tqdm_on_load=False,
+    )
+    try:
+        return LLMEngine.from_engine_args(arguments)
+    except ValueError as error:
+        raise _explained(error, config) from error
+
+
+def _explained(error: ValueError, config: ServeConfig) -> Exception:
+    """Turn vLLM's refusals that a user can act on into one line; others stay what they are."""
+    message = str(error)
+    if "kv" in message.lower() or "cache blocks" in message:
+        return UserError(
+            f"the KV cache does not fit: kv_cache_gib is {config.kv_cache_gib} and vLLM says: "
+            f"{message.splitlines()[0]}"
+        )
+    if "max_model_len" in message:
+        return UserError(f"context is {config.context}: {message.splitlines()[0]}")
+    return error
+
+
+def _free_memory() -> float:
+    """Return the bytes that a process may still take; no bound where a GPU holds the cache."""
+    if Path("/dev/nvidiactl").exists():
+        return math.inf
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def _params(request: CompletionRequest, kind: Any) -> SamplingParams:
+    from vllm import SamplingParams
+
+    sampling = request.sampling
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        seed=None if sampling.is_greedy else sampling.seed,
+        max_tokens=request.max_tokens,
+        min_tokens=min(request.min_tokens, request.max_tokens),
+        stop_token_ids=list(request.stop_ids),
+        detokenize=False,
+        output_kind=kind,
+    )
+
+
+def _heard(output: Any) -> tuple[tuple[int, ...], str | None]:
+    (choice,) = output.outputs
+    return tuple(choice.token_ids), choice.finish_reason
+
+
+def _completion(tokens: tuple[int, ...], reason: str | None) -> Completion:
+    if reason == "stop":
+        return Completion(token_ids=tokens[:-1], finish_reason="stop")
+    assert reason == "length", f"the engine ended a request with {reason!r}"
+    return Completion(token_ids=tokens, finish_reason="length")

@@ -1,0 +1,63 @@
+"""A deterministic language model over six tokens that answers completion requests.
+
+Tokens 0-3 are words, 4 opens the end string, 5 ends the turn. Its next token is a hash of all
+tokens before it, so that any wrong token in a prompt changes everything that follows.
+"""
+
+import hashlib
+from collections.abc import Collection, Generator, Iterator, Sequence
+
+from s1_serve.budget.plan import Delimiters
+from s1_serve.completions import Completion, CompletionRequest
+
+WORDS, END_OPENS, TURN_ENDS = (0, 1, 2, 3), 4, 5
+VOCABULARY = (*WORDS, END_OPENS, TURN_ENDS)
+MARKS = Delimiters(
+    attempt_ids=(END_OPENS, TURN_ENDS),
+    end=(END_OPENS, 1),
+    cut=(0, END_OPENS, 1, 2, 3),
+    stop_ids=(TURN_ENDS,),
+)
+
+
+def next_id(prefix: Sequence[int], masked: Collection[int] = ()) -> int:
+    """Return the model's own token after `prefix` when `masked` may not come."""
+    digest = hashlib.blake2b(bytes(prefix), digest_size=len(VOCABULARY)).digest()
+    return max((score, token) for token, score in enumerate(digest) if token not in masked)[1]
+
+
+class FakeModel:
+    """A Completer and a Streamer; records every batch it was asked for."""
+
+    def __init__(self, context: int = 10**9) -> None:
+        self.context = context
+        self.batches: list[list[CompletionRequest]] = []
+
+    @property
+    def num_generated(self) -> int:
+        return sum(len(self._generate(r).token_ids) for batch in self.batches for r in batch)
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
+        self.batches.append(list(requests))
+        return [self._generate(request) for request in requests]
+
+    def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
+        completion = self._generate(request)
+        for token in completion.token_ids:
+            yield (token,)
+        return completion
+
+    def _generate(self, request: CompletionRequest) -> Completion:
+        tokens: list[int] = []
+        for token in self._tokens(request):
+            if token in request.stop_ids:
+                return Completion(token_ids=tuple(tokens), finish_reason="stop")
+            tokens.append(token)
+        return Completion(token_ids=tuple(tokens), finish_reason="length")
+
+    def _tokens(self, request: CompletionRequest) -> Iterator[int]:
+        prefix = list(request.prompt_ids)
+        for count in range(min(request.max_tokens, self.context - len(request.prompt_ids))):
+            token = next_id(prefix, request.stop_ids if count < request.min_tokens else ())
+            prefix.append(token)
+            yield token
