@@ -26,7 +26,12 @@ def replacing(out: Path) -> Iterator[Path]:
 
     Raises UserError when another writer, in this process or another, is at work on `out`.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(
+            f"{error.filename} is a file, wanted a folder; choose another --out"
+        ) from error
     with _locked(out):
         _clear_remains(out)
         temp = out.with_name(f".{out.name}.tmp-{os.getpid()}")
