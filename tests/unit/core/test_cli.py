@@ -57,8 +57,8 @@ from s1_core import cli
 class Config:
     seconds: float = 0
 def main(config):
-    print(sorted({"torch", "pyarrow", "numpy", "transformers"} & set(sys.modules)), flush=True)
     try:
+        print(sorted({"torch", "pyarrow", "numpy", "transformers"} & set(sys.modules)), flush=True)
         time.sleep(config.seconds)
     finally:
         print("cleaned", flush=True)
