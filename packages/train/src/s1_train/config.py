@@ -1,0 +1,185 @@
+"""Everything s1_train.fit and s1_train.export can be told. Imports no torch: `--help` is quick.
+
+What shapes the weights is the recipe and is stored with the run; what only places the work
+(`RUN_ONLY`) may change from one resume to the next.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+ConfigT = TypeVar("ConfigT")
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """A Qwen2 model from scratch; read only with `--base none`."""
+
+    hidden_size: int = 128
+    intermediate_size: int = 344
+    num_layers: int = 4
+    num_heads: int = 4
+    num_kv_heads: int = 4
+    max_positions: int = 4096
+    rope_theta: float = 10_000.0
+    tie_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self.hidden_size % self.num_heads == 0, "model.num_heads must divide hidden_size")
+        _check(self.num_heads % self.num_kv_heads == 0, "model.num_kv_heads must divide num_heads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """Which tokenizer goes beside a model from scratch; otherwise it is the base model's own."""
+
+    train: bool = False
+    """learn a byte-level BPE on the texts of --data"""
+    vocab_size: int = 4096
+    """with train: entries, special tokens included"""
+    path: Path | None = None
+    """without train: folder holding the tokenizer of a model from scratch"""
+
+    def __post_init__(self) -> None:
+        _check(self.vocab_size >= 300, "tokenizer.vocab_size must be at least 300 (256 bytes)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW, or Muon for the hidden matrices with AdamW for the rest; one schedule for both."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    lr: float = 1e-5
+    """peak learning rate of AdamW"""
+    muon_lr: float = 0.02
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 1e-4
+    muon_momentum: float = 0.95
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_fraction: float = 0.05
+    """share of all steps, rounded up"""
+    final_fraction: float = 0.0
+    """learning rate at the last step, as a share of the peak"""
+    clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.lr > 0 and self.muon_lr > 0, "optimiser.lr and muon_lr must be above 0")
+        _check(0 <= self.warmup_fraction < 1, "optimiser.warmup_fraction must be in [0, 1)")
+        _check(0 <= self.final_fraction <= 1, "optimiser.final_fraction must be in [0, 1]")
+        _check(self.clip_norm > 0, "optimiser.clip_norm must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When progress is saved and how much of it is kept."""
+
+    every_steps: int = 50
+    every_minutes: float = 10.0
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        _check(self.every_steps > 0, "checkpoints.every_steps must be at least 1")
+        _check(self.every_minutes > 0, "checkpoints.every_minutes must be above 0")
+        _check(self.keep > 0, "checkpoints.keep must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Fine-tune a base model, or train one from scratch, on an s1k artifact."""
+
+    RUN_ONLY: ClassVar[tuple[str, ...]] = (
+        "data", "base", "out", "on_change", "devices", "micro_tokens", "checkpoints",
+        "activation_checkpointing", "log_every", "tensorboard", "stop_grace_s",
+    )  # fmt: skip
+
+    data: Path
+    """the s1k artifact, or an artifact of kind documents"""
+    out: Path
+    """folder of the run; the same command goes on where it stopped"""
+    base: str = "embedded"
+    """embedded | a model folder | a Hugging Face model name | none (from scratch)"""
+    base_revision: str | None = None
+    """commit of a Hugging Face model"""
+    on_change: Literal["refuse", "restart"] = "refuse"
+    """what to do when --out holds a run of another recipe or other data"""
+    format: str = "s1"
+    """text format, one of s1_core.chat"""
+    targets: Literal["completion", "all"] = "completion"
+    """tokens that carry loss: from the thinking header on, or every token"""
+    mode: Literal["paper", "packed"] = "paper"
+    """what a row of a batch is: one sample, or samples packed to block_size tokens"""
+    batch_size: int = 16
+    """rows an optimiser step, over all processes"""
+    block_size: int = 32_768
+    """longest sample; longer ones are dropped and counted"""
+    epochs: int = 5
+    max_steps: int = 0
+    """stop after this many optimiser steps; 0 = all of them"""
+    seed: int = 42
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """type of the computation; weights and optimiser state always stay in fp32"""
+    strategy: Literal["ddp", "fsdp2"] = "ddp"
+    devices: int = 0
+    """processes; 0 = every GPU, or at most two on a machine without one"""
+    micro_tokens: int = 8192
+    """tokens a process takes through the model at a time; a longer row goes alone"""
+    activation_checkpointing: bool = False
+    tensorboard: bool = True
+    log_every: int = 20
+    """steps between two lines when there is no terminal"""
+    stop_grace_s: float = 120.0
+    """time for a checkpoint after SIGTERM"""
+    model: ModelShape = field(default_factory=ModelShape)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    def __post_init__(self) -> None:
+        _check(self.batch_size > 0, "batch_size must be at least 1")
+        _check(self.block_size > 1, "block_size must be at least 2")
+        _check(self.epochs > 0, "epochs must be at least 1")
+        _check(self.max_steps >= 0 and self.devices >= 0, "max_steps and devices cannot be below 0")
+        _check(self.log_every > 0 and self.micro_tokens > 0, "log_every, micro_tokens: at least 1")
+        scratch = self.tokenizer.train or self.tokenizer.path is not None
+        _check(
+            scratch == (self.base == "none"),
+            "tokenizer.train or tokenizer.path belongs to --base none, and only to it",
+        )
+        _check(
+            self.strategy == "ddp" or self.optimiser.name == "adamw",
+            "muon needs whole matrices; use strategy ddp with it",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Write a model artifact from a finished run."""
+
+    run: Path
+    """folder that s1_train.fit wrote"""
+    out: Path
+    """folder of the model artifact"""
+
+
+def from_plain(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """Rebuild a configuration from the JSON that `artifacts.plain` made of it."""
+    hints = get_type_hints(cls)
+    names = [item.name for item in fields(cls)]  # type: ignore[arg-type]
+    return cls(**{name: _typed(hints[name], values[name]) for name in names})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return from_plain(hint, value)
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return Path(value) if Path in parts and value is not None else value

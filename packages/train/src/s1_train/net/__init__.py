@@ -1,0 +1,1 @@
+"""The network: weights in, attention over packed rows, optimisers and their schedule."""
