@@ -63,7 +63,7 @@ def run_step(step: Step, out: Path) -> int:
 
 def _die_with_parent() -> None:
     """Let the verb end with us, also after `kill -9`, or a rerun would find its folder locked."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main(config: PipelineConfig) -> int:
