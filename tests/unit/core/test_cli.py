@@ -90,9 +90,10 @@ def ended(main: Callable[[Probe], int | None], *argv: str) -> Any:
 
 def test_flags_override_the_recipe_and_nested_keys_arrive(recipes: Path) -> None:
     (recipes / "small.yaml").write_text("num_rows: 5\ninner: {lr: 1e-4, num_steps: 7}\n")
-    argv = ["--config", "small", "--out", "x", "--inner.num_steps", "9"]
-    found = config_parser.parse(Probe, argv, "probe")
-    assert found == Probe(out=Path("x"), num_rows=5, inner=Inner(lr=1e-4, num_steps=9))
+    flags, recipe = ["--out", "x", "--inner.num_steps", "9"], ["--config", "small"]
+    for argv in (flags + recipe, recipe + flags):
+        found = config_parser.parse(Probe, argv, "probe")
+        assert found == Probe(out=Path("x"), num_rows=5, inner=Inner(lr=1e-4, num_steps=9))
 
 
 def test_config_takes_a_path_too(tmp_path: Path) -> None:
@@ -212,12 +213,16 @@ def test_progress_is_quiet_without_a_terminal(capsys: pytest.CaptureFixture[str]
 
 def test_help_is_quick_and_a_verb_starts_without_heavy_imports(tmp_path: Path) -> None:
     (tmp_path / "verb.py").write_text(VERB)
-    start = time.monotonic()
-    shown = subprocess.run(
-        [sys.executable, tmp_path / "verb.py", "--help"], capture_output=True, text=True
-    )
-    assert shown.returncode == 0 and "--seconds" in shown.stdout
-    assert time.monotonic() - start < 1
+
+    def seconds_of_help() -> float:
+        start = time.monotonic()
+        shown = subprocess.run(
+            [sys.executable, tmp_path / "verb.py", "--help"], capture_output=True, text=True
+        )
+        assert shown.returncode == 0 and "--seconds" in shown.stdout
+        return time.monotonic() - start
+
+    assert min(seconds_of_help() for _ in range(3)) < 1
     plain = subprocess.run([sys.executable, tmp_path / "verb.py"], capture_output=True, text=True)
     assert plain.stdout.startswith("[]")
 

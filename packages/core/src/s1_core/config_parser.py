@@ -16,7 +16,7 @@ _TRUTHS = {"true", "false", "yes", "no", "null"}
 
 
 def parse(config_class: type[ConfigT], argv: Sequence[str], package: str) -> ConfigT:
-    """Build a configuration from `--config` files and flags; the later of two values wins.
+    """Build a configuration from `--config` files and flags; a flag wins wherever it stands.
 
     Raises UserError for unknown keys, values of a wrong type and a refusing `__post_init__`.
     """
@@ -28,6 +28,7 @@ def parse(config_class: type[ConfigT], argv: Sequence[str], package: str) -> Con
     arguments = [
         _checked(flag, value, keys, package) for flag, value in _pairs(config_class, argv, keys)
     ]
+    arguments.sort(key=lambda argument: not argument.startswith("--config="))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(exit_on_error=False, default_env=False)
     parser.add_argument("--config", action="config", help="A YAML file, or the name of a recipe.")
