@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FIGURE = "composition.png"
 INK, BAR, GONE = "#222222", "#3b6fb6", "#d9dee6"
-NUM_BARS = 12
+NUM_BARS = 16
 NAMES = {"local": "local files", "bank": "the generated bank", "reference": "human solutions"}
 
 
@@ -114,7 +114,7 @@ def _draw(path: str, config: BuildConfig, funnel: Funnel, examples: Sequence[Exa
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 8), dpi=110, layout="constrained")
+    figure = Figure(figsize=(12, 8.5), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2)
     _draw_funnel(axes[0][0], funnel)
@@ -128,12 +128,11 @@ def _draw_funnel(axes: Axes, funnel: Funnel) -> None:
     stages = [step.stage for step in funnel.steps]
     before = [step.before for step in funnel.steps]
     after = [step.after for step in funnel.steps]
-    axes.barh(stages, before, color=GONE, label="came")
-    bars = axes.barh(stages, after, color=BAR, label="stayed")
+    axes.barh(stages, before, color=GONE)
+    bars = axes.barh(stages, after, color=BAR)
     axes.bar_label(bars, labels=[f"{count:,}" for count in after], padding=3, color=INK)
     axes.invert_yaxis()
-    axes.set(title="Funnel: questions that stayed", xlabel="questions")
-    axes.legend(frameon=False, loc="lower right")
+    axes.set(title="Funnel: came (grey), stayed (blue)", xlabel="questions")
     _plain(axes)
 
 

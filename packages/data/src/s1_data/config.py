@@ -77,7 +77,7 @@ class DiversityConfig:
     """width after the SVD"""
     num_domains: int = 50
     """clusters of spherical k-means"""
-    near_duplicate: float | None = 0.95
+    near_duplicate: float | None = 0.98
     """cosine from which two questions count as one; null: never"""
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ Deterministic on one machine: every library runs on one thread, every seed is gi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]  # (N, D), rows of length 1
 
 WORD = r"(?u)\\?\w+"  # keeps the backslash of a LaTeX command
+NUMBER = re.compile(r"\d+")
 CHUNK = 1024
 
 
@@ -42,6 +44,7 @@ def embed(texts: Sequence[str], config: DiversityConfig, seed: int) -> Vectors:
 
     hashing = HashingVectorizer(
         n_features=config.num_features,
+        preprocessor=_without_numbers,
         ngram_range=(1, 2),
         token_pattern=WORD,
         alternate_sign=False,
@@ -69,3 +72,8 @@ def nearest(vectors: Vectors) -> NDArray[np.float32]:
             for start in range(0, len(vectors), CHUNK)
         ]
     return np.concatenate(blocks)
+
+
+def _without_numbers(text: str) -> str:
+    """Write every number alike: which one it is says nothing of what a question is about."""
+    return NUMBER.sub("0", text.lower())

@@ -34,12 +34,7 @@ def cluster(vectors: Vectors, num_domains: int, seed: int) -> list[int]:
 
 def names(texts: Sequence[str], labels: Sequence[int]) -> list[str]:
     """Name each text's domain by its number and the words that set its questions apart."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    words = [
-        {word for word in WORD.findall(text.lower()) if word.isalpha()} - ENGLISH_STOP_WORDS
-        for text in texts
-    ]
+    words = [{word for word in WORD.findall(text.lower()) if word.isalpha()} for text in texts]
     total = Counter(word for found in words for word in found)
     inside: dict[int, Counter[str]] = {label: Counter() for label in set(labels)}
     for label, found in zip(labels, words, strict=True):
@@ -52,6 +47,13 @@ def names(texts: Sequence[str], labels: Sequence[int]) -> list[str]:
 
 
 def _distinctive(inside: Counter[str], total: Counter[str]) -> list[str]:
-    """Rank words by how often they occur here times the share of all their uses that is here."""
-    ranked = sorted(inside, key=lambda word: (-(inside[word] ** 2) / total[word], word))
-    return ranked[:NAME_WORDS]
+    """Rank words by how often they occur here times the share of all their uses that is here.
+
+    Function words come last: they name a domain only where nothing else does.
+    """
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    def rank(word: str) -> tuple[bool, float, str]:
+        return word in ENGLISH_STOP_WORDS, -(inside[word] ** 2) / total[word], word
+
+    return sorted(inside, key=rank)[:NAME_WORDS]
