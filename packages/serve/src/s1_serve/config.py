@@ -42,6 +42,8 @@ class ThinkingBudget:
 class ServeConfig:
     """The engine. On CPU it is eager and computes in float32 unless told otherwise."""
 
+    RUN_ONLY: ClassVar[tuple[str, ...]] = ("kv_cache_gib", "max_num_seqs")
+
     dtype: str = "auto"
     """Auto is float32 on CPU and the checkpoint's type elsewhere."""
     context: int | None = None
@@ -69,6 +71,8 @@ class ServeConfig:
 @dataclass(frozen=True, kw_only=True)
 class AttemptsConfig:
     """Answer every question once, without forcing."""
+
+    RUN_ONLY: ClassVar[tuple[str, ...]] = ("questions", "out", "model")
 
     questions: str
     """A questions artifact."""

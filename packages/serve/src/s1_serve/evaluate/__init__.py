@@ -1,0 +1,1 @@
+"""Accuracy against thinking: what the loop serves, measured, graded and drawn."""
