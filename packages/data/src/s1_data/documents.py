@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from s1_core import cli
@@ -13,12 +14,13 @@ from s1_data.stage import Stage
 
 
 def build(config: BuildConfig) -> Artifact:
-    """Write `documents` documents of the bank to OUT/s1k; nothing is filtered or selected."""
+    """Write `documents` documents of the bank to OUT/s1k, with the phrases for a tokenizer."""
 
     def write(draft: Draft) -> str:
-        from s1_data import bank
+        from s1_data import bank, worked
 
         rows = bank.documents(config.documents, config.seed)
+        draft.write_text("phrases.json", json.dumps(worked.phrases(), indent=1) + "\n")
         draft.write("examples", cli.progress(rows, "documents", total=config.documents), Example)
         return f"{config.documents} documents"
 

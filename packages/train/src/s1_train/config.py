@@ -46,11 +46,19 @@ class TokenizerConfig:
     """learn a byte-level BPE on the texts of --data"""
     vocab_size: int = 4096
     """with train: entries, special tokens included"""
+    phrases: bool = False
+    """hold every byte and the phrases listed in phrases.json of --data, and nothing else"""
     path: Path | None = None
-    """without train: folder holding the tokenizer of a model from scratch"""
+    """otherwise: folder holding the tokenizer of a model from scratch"""
 
     def __post_init__(self) -> None:
         _check(self.vocab_size >= 300, "tokenizer.vocab_size must be at least 300 (256 bytes)")
+        _check(self.num_sources <= 1, "tokenizer.train, phrases and path exclude each other")
+
+    @property
+    def num_sources(self) -> int:
+        """Count the ways named here to come by a tokenizer."""
+        return self.train + self.phrases + (self.path is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +158,9 @@ class TrainConfig:
         _check(self.epochs > 0, "epochs must be at least 1")
         _check(self.max_steps >= 0 and self.devices >= 0, "max_steps and devices cannot be below 0")
         _check(self.log_every > 0 and self.micro_tokens > 0, "log_every, micro_tokens: at least 1")
-        scratch = self.tokenizer.train or self.tokenizer.path is not None
         _check(
-            scratch == (self.base == "none"),
-            "tokenizer.train or tokenizer.path belongs to --base none, and only to it",
+            (self.tokenizer.num_sources == 1) == (self.base == "none"),
+            "tokenizer.train, phrases or path belongs to --base none, and only to it",
         )
         _check(
             self.strategy == "ddp" or self.optimiser.name == "adamw",

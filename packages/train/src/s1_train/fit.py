@@ -107,6 +107,9 @@ def _encode(
     if config.tokenizer.train:
         texts = ("".join(segment.text for segment in segments) for _, segments in rows)
         tokenizer.save(tokenizer.train(texts, config.tokenizer.vocab_size), folder.tokenizer)
+    elif config.tokenizer.phrases:
+        listed = tokenizer.listed_phrases(data.path)
+        tokenizer.save(tokenizer.of_phrases(listed, text_format), folder.tokenizer)
     else:
         source = base.folder if base else config.tokenizer.path
         assert source is not None, "TrainConfig asks for a tokenizer with --base none"

@@ -1,4 +1,4 @@
-"""The tokenizer beside a model: the base model's own files, or a BPE trained on the texts.
+"""The tokenizer beside a model: the base model's own files, a BPE trained on the texts, or phrases.
 
 Works on tokenizer.json through `tokenizers`, so that encoding needs neither torch nor
 transformers. Refuses a tokenizer that lacks the control tokens of the text format.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s1_core import chat
 from s1_core.errors import UserError
@@ -20,6 +21,7 @@ from s1_core.errors import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+PHRASES = "phrases.json"
 FILES = ("tokenizer.json", "tokenizer_config.json")
 # transformers rebuilds any tokenizer beside a Qwen2 model with this rule, whatever is in its
 # tokenizer.json (5.19, tokenization_qwen2.py): another one here would give other ids there.
@@ -40,11 +42,58 @@ class TokenIds:
 
 def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """Learn a byte-level BPE of `vocab_size` entries, special tokens last as in Qwen's."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
-    from tokenizers import pre_tokenizers as pre
+    from tokenizers import models
+    from tokenizers.pre_tokenizers import ByteLevel
     from tokenizers.trainers import BpeTrainer
 
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer = _byte_level(models.BPE())
+    trainer = BpeTrainer(
+        vocab_size=vocab_size - len(chat.SPECIAL_TOKENS),
+        initial_alphabet=sorted(ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    _add_special(tokenizer)
+    return tokenizer
+
+
+def of_phrases(phrases: Iterable[str], text_format: chat.Format) -> Tokenizer:
+    """Hold every byte, `phrases` and the format's own words as tokens, and merge nothing.
+
+    Digits and the letters of any other word stay single tokens. The phrases are added tokens:
+    transformers keeps those, but would drop a BPE's `ignore_merges` (5.19).
+    """
+    from tokenizers import AddedToken, models
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    alphabet = sorted(ByteLevel.alphabet())
+    tokenizer = _byte_level(
+        models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[])
+    )
+    words = dict.fromkeys([*phrases, *_format_words(text_format)])
+    tokenizer.add_tokens(
+        [
+            AddedToken(word, special=False, normalized=False, single_word=word.isalpha())
+            for word in words
+        ]
+    )
+    _add_special(tokenizer)
+    return tokenizer
+
+
+def listed_phrases(folder: Path) -> list[str]:
+    """Read phrases.json of a data artifact."""
+    path = folder / PHRASES
+    if not path.is_file():
+        raise UserError(f"{folder} lists no phrases; use tokenizer.train, or data with {PHRASES}")
+    return [str(phrase) for phrase in json.loads(path.read_text())]
+
+
+def _byte_level(model: Any) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, normalizers
+    from tokenizers import pre_tokenizers as pre
+
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre.Sequence(
         [
@@ -53,15 +102,22 @@ def train(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = BpeTrainer(
-        vocab_size=vocab_size - len(chat.SPECIAL_TOKENS),
-        initial_alphabet=sorted(pre.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def _add_special(tokenizer: Tokenizer) -> None:
+    from tokenizers import AddedToken
+
     special = [AddedToken(token, special=True, normalized=False) for token in chat.SPECIAL_TOKENS]
     tokenizer.add_special_tokens(special)
-    return tokenizer
+
+
+def _format_words(text_format: chat.Format) -> list[str]:
+    """List what stands between the control tokens of a prompt, and the words of the answer."""
+    control = re.compile("|".join(map(re.escape, chat.SPECIAL_TOKENS)))
+    marked = chat.generation_prompt(text_format, "") + text_format.answer_start
+    labels = (text_format.cut_suffix.strip(), chat.answer_text("").strip())
+    return [word for word in (*control.split(marked), *labels) if word.strip()]
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> None:
