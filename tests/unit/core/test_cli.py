@@ -96,6 +96,11 @@ def test_flags_override_the_recipe_and_nested_keys_arrive(recipes: Path) -> None
         assert found == Probe(out=Path("x"), num_rows=5, inner=Inner(lr=1e-4, num_steps=9))
 
 
+def test_dashes_and_underscores_are_one_flag() -> None:
+    found = parsed("--out", "x", "--num-rows", "4", "--inner.num-steps=3")
+    assert (found.num_rows, found.inner.num_steps) == (4, 3)
+
+
 def test_config_takes_a_path_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("num_rows: 6\n")
     assert parsed("--config", str(tmp_path / "mine.yaml"), "--out", "x").num_rows == 6

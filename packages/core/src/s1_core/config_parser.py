@@ -54,7 +54,10 @@ def _keys(config_class: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]
 def _pairs(
     config_class: type[Any], argv: Sequence[str], keys: Mapping[str, Any]
 ) -> Iterator[tuple[str, str | None]]:
-    """Split argv into (flag, value); a lone word is the POSITIONAL field, a lone bool is true."""
+    """Split argv into (flag, value); a lone word is the POSITIONAL field, a lone bool is true.
+
+    `--max-steps` and `--max_steps` are one flag.
+    """
     words, positional = list(argv), getattr(config_class, "POSITIONAL", None)
     while words:
         word = words.pop(0)
@@ -63,9 +66,11 @@ def _pairs(
                 raise UserError(f"found {word!r}, wanted flags only; write --key {word}")
             yield f"--{positional}", word
             positional = None
-        elif "=" in word:
-            flag, _, value = word.partition("=")
-            yield flag, value
+            continue
+        flag, equals, value = word.partition("=")
+        word = f"--{flag[2:].replace('-', '_')}" if flag.startswith("--") else flag
+        if equals:
+            yield word, value
         elif word in ("-h", "--help", "--print_config") or word.endswith(".help"):
             yield word, None
         elif keys.get(word[2:]) is bool and (not words or words[0].lower() not in _TRUTHS):
