@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def build(config: TrainConfig, num_ranks: int) -> Strategy:
     """Make the strategy; both sizes of the mesh are given, as Lightning's "auto" means TP."""
     if config.strategy == "ddp":
-        return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DDPStrategy(forward_sync_buffers=False, gradient_as_bucket_view=True)
     return ModelParallelStrategy(
         data_parallel_size=num_ranks, tensor_parallel_size=1, save_distributed_checkpoint=False
     )
