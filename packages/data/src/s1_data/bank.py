@@ -15,7 +15,7 @@ from typing import Literal
 from s1_core import chat
 from s1_core.errors import UserError
 from s1_core.records import Example, Question, Trace, question_id
-from s1_data.families import BY_NAME, FAMILIES, NUM_LEVELS, Family, Problem, draw_problem
+from s1_data.families import ASKED, BY_NAME, FAMILIES, NUM_LEVELS, Family, Problem, draw_problem
 from s1_data.worked import practice, thinking
 
 Split = Literal["train", "heldout"]
@@ -27,8 +27,8 @@ _MAX_DRAWS = 1000
 
 
 def families() -> tuple[Family, ...]:
-    """List the problem families."""
-    return FAMILIES
+    """List the problem families that are asked."""
+    return ASKED
 
 
 def split_of(problem: Problem) -> Split:
@@ -46,7 +46,7 @@ def generate(num_questions: int, seed: int, split: Split) -> Iterator[Question]:
     rng = Random(f"{seed}/{split}")
     seen: set[str] = set()
     for index in range(num_questions):
-        family = FAMILIES[index % len(FAMILIES)]
+        family = ASKED[index % len(ASKED)]
         problem = _draw_unseen(rng, family, split, seen)
         seen.add(problem.question())
         yield _record(problem)

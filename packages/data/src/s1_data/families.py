@@ -28,7 +28,8 @@ class Family:
 
     `wording` holds {parameter} and {items}; `mark` is what a trace writes beside each item ("" =
     the parameter itself); `update` maps (number so far, item, parameter) to the next number;
-    `practice` weighs the family in the pre-training documents: harder steps want more of them.
+    `practice` weighs the family in the pre-training documents: harder steps want more of them. A
+    family that is not asked is practised only: the base answers most of it without thinking.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Family:
     starts_at_parameter: bool = False
     needs_only_a_look: bool = False
     practice: int = 1
+    is_asked: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +146,7 @@ FAMILIES = (
         mark="v",
         draw=_word,
         update=lambda n, item, _: n + (item in VOWELS),
+        is_asked=False,
     ),
     Family(
         name="digit_sum",
@@ -238,6 +241,8 @@ FAMILIES = (
         mark="g",
         draw=_digits("ACGT"),
         update=lambda n, item, _: n + (item in "GC"),
+        is_asked=False,
     ),
 )
+ASKED = tuple(family for family in FAMILIES if family.is_asked)
 BY_NAME = {family.name: family for family in FAMILIES}

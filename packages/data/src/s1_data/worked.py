@@ -21,8 +21,10 @@ _PIECE = re.compile(
 )
 # Shares of the pre-training documents: answered at once, worked to the end, worked but cut short.
 _DIRECT, _WORKED = 0.5, 0.3
-# Shares of the teacher's traces that begin with a planted slip, and that end with a check.
-SLIP_SHARE, CHECK_SHARE = 0.15, 0.15
+# Shares of the teacher's traces: looks that are wrong, other traces that begin with a wrong guess,
+# traces that end with a check, checks that are followed by another. Small ones, because the
+# selection prefers the longest traces, and a student stops where most traces do.
+_LOOK_SLIPS, _SLIPS, _CHECKS, _MORE_CHECKS = 0.06, 0.08, 0.08, 0.45
 
 
 def phrases() -> tuple[str, ...]:
@@ -55,17 +57,21 @@ def walk(problem: Problem) -> str:
 def thinking(rng: Random, problem: Problem) -> tuple[str, bool]:
     """Think as the teacher does; also say whether a slip was planted.
 
-    Families that need only a look get one quick look, which is right. The others get a walk,
-    sometimes after a wrong guess that a correction takes back, sometimes with a check behind it.
+    Families that need only a look get a quick look, nearly always right. The others get a walk,
+    sometimes after a wrong guess. A correction takes back what was wrong; a check may follow.
     """
-    if problem.family.needs_only_a_look:
-        return _look(problem.answer()), False
-    lines = ["".join(_OPENING) + walk(problem)]
-    slips = rng.random() < SLIP_SHARE
+    only_looks = problem.family.needs_only_a_look
+    slips = rng.random() < (_LOOK_SLIPS if only_looks else _SLIPS)
     if slips:
         lines = [_look(_wrong(rng, problem)), f"{CORRECTION}: {walk(problem)}"]
-    if rng.random() < CHECK_SHARE:
-        lines += _checks(problem, rng.randint(1, 2))
+    elif only_looks:
+        return _look(problem.answer()), False
+    else:
+        lines = ["".join(_OPENING) + walk(problem)]
+    more = _CHECKS
+    while rng.random() < more:
+        lines += _checks(problem, 1)
+        more = _MORE_CHECKS
     return "\n".join(lines), slips
 
 
