@@ -43,13 +43,15 @@ class Identity:
 class RunFolder:
     """Paths of a run and the files that describe it."""
 
+    TOKENIZER = "tokenizer"
+
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self.recipe = self.path / "recipe.json"
         self.job = self.path / "job.json"
         self.finished = self.path / "finished.json"
-        self.tokenizer = self.path / "tokenizer"
         self.encoded = self.path / "encoded"
+        self.tokenizer = self.encoded / self.TOKENIZER
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.csv"
         self.curve = self.path / "loss.png"

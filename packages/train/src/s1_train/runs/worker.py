@@ -89,7 +89,8 @@ def main() -> int:
     path = Path(sys.argv[1])
     rank, num_ranks = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
     folder = RunFolder(path.parent)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     try:
         work(folder, Job.read(path), rank, num_ranks)

@@ -1,0 +1,81 @@
+"""Neither packing nor the number of processes, passes or shards changes what is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from integration.train.verbs import SCRATCH, done, metrics
+from s1_train.config import ModelShape
+from s1_train.encoding import TokenizedExample
+from s1_train.loader import collate
+from s1_train.module import LossNetwork
+from s1_train.net import weights
+
+
+@pytest.fixture(scope="module")
+def network() -> LossNetwork:
+    torch.manual_seed(0)
+    shape = ModelShape(hidden_size=64, num_layers=2, intermediate_size=96, num_kv_heads=2)
+    return LossNetwork(weights.build(shape, 120, None)).train()
+
+
+def sequences() -> list[TokenizedExample]:
+    rng = np.random.default_rng(3)
+    return [
+        TokenizedExample(str(n), rng.integers(0, 120, n).astype(np.int32), np.ones(n, bool))
+        for n in (5, 17, 2, 40)
+    ]
+
+
+def test_packed_logits_are_those_of_separate_sequences(network: LossNetwork) -> None:
+    def logits(samples: list[TokenizedExample]) -> torch.Tensor:
+        micro = collate(samples)
+        return network.network(
+            input_ids=micro.input_ids_1N,
+            position_ids=micro.position_ids_1N,
+            cu_seqlens=micro.cu_seqlens,
+        ).logits
+
+    with torch.inference_mode():
+        packed = logits(sequences())
+        alone = torch.cat([logits([sample]) for sample in sequences()], dim=1)
+    assert torch.allclose(packed, alone, atol=1e-5)
+
+
+def test_our_attention_is_that_of_transformers(network: LossNetwork) -> None:
+    (sample,) = sequences()[-1:]
+    ids = torch.from_numpy(sample.input_ids.astype(np.int64))[None]
+    with torch.inference_mode():
+        ours = network.network(input_ids=ids, cu_seqlens=(0, ids.shape[1])).logits
+        network.network.set_attn_implementation("eager")
+        theirs = network.network(input_ids=ids).logits
+    network.network.set_attn_implementation("s1_segments")
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def losses(folder: Path) -> list[float]:
+    return [float(row[1]) for row in metrics(folder)]
+
+
+@pytest.mark.multiprocess
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ("--devices=1", "--micro_tokens=300"),
+        ("--devices=2", "--strategy=fsdp2", "--micro_tokens=300"),
+    ],
+    ids=["one process, several passes", "two shards, several passes"],
+)
+def test_losses_are_those_of_two_processes_and_one_pass(
+    layout: tuple[str, ...], s1k: Path, trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    done("--data", s1k, "--out", folder, *SCRATCH, *layout)
+    assert losses(folder)[:10] == pytest.approx(losses(trained)[:10], rel=1e-5)
+    norms = [[float(row[3]) for row in metrics(path)[:10]] for path in (folder, trained)]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+    assert losses(folder)[-1] < 0.5 * losses(folder)[0]
