@@ -32,7 +32,7 @@ from s1_data.funnel import Funnel, Rejection, Row, Rules
 from s1_data.sources import local, pool
 from s1_data.stage import Stage
 
-FUNNEL = "funnel.json"
+FUNNEL, FACTS = "funnel.json", "facts.json"
 
 
 def main(config: BuildConfig) -> None:
@@ -86,6 +86,7 @@ def build_s1k(config: BuildConfig, questions: Artifact) -> Artifact:
         rows = funnel.apply("difficulty", rows, _easy(config, rows, num_tokens, attempts))
         examples = assemble.examples(config, rows, num_tokens, funnel)
         draft.write("examples", examples, Example)
+        draft.write_text(FACTS, json.dumps(_facts(config, rows, examples), indent=1) + "\n")
         _write_funnel(draft, funnel)
         card.write(draft, config, funnel, examples)
         return f"{len(examples)} examples"
@@ -142,6 +143,17 @@ def _traced(config: BuildConfig, questions: list[Question]) -> list[Row]:
 
     walked = cli.progress(questions, "traces", total=len(questions))
     return [(question, bank.trace(question, config.seed)) for question in walked]
+
+
+def _facts(config: BuildConfig, rows: list[Row], examples: list[Example]) -> dict[str, float]:
+    """Measure what a report on a model trained here must say: the share of planted slips."""
+    if config.source.teacher != "bank":
+        return {}
+    from s1_data import bank
+
+    chosen = {example.question_id for example in examples}
+    questions = [question for question, _ in rows if question.id in chosen]
+    return {"slip_rate": bank.slip_rate(questions, config.seed)}
 
 
 def _easy(
