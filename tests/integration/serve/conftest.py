@@ -3,7 +3,8 @@
 import pytest
 
 from s1_serve.config import ServeConfig
-from s1_serve.engine import Engine, open_model, quiet
+from s1_serve.engine import Engine, quiet
+from s1_serve.model import open_model
 
 quiet()
 

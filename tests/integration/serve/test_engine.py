@@ -14,7 +14,8 @@ from s1_serve.budget import loop
 from s1_serve.budget.plan import Limits, delimiters, resolve
 from s1_serve.completions import CompletionRequest, Sampling
 from s1_serve.config import ServeConfig, ThinkingBudget
-from s1_serve.engine import Engine, open_model
+from s1_serve.engine import Engine, describe
+from s1_serve.model import open_model
 
 pytestmark = pytest.mark.engine
 
@@ -25,6 +26,11 @@ def prompts(engine, count):
         "".join(random.Random(n).choices(string.ascii_letters, k=30)) for n in range(count)
     ]
     return [text.encode(chat.generation_prompt(fmt, question)) for question in questions]
+
+
+def forced(engine, asked, budget):
+    plans = [planned(engine, prompt, budget) for prompt in asked]
+    return [loop.machine(prompt, plan) for prompt, plan in zip(asked, plans, strict=True)]
 
 
 def planned(engine, prompt, budget, sampling=None):
@@ -43,8 +49,9 @@ def request(engine, prompt, **changes):
 
 
 def test_what_the_engine_is(engine):
-    assert (engine.name, engine.dtype, engine.device) == ("vllm", "float32", "cpu")
-    assert engine.context == 512
+    found = describe(engine.model, ServeConfig())
+    assert (found["name"], found["dtype"], found["device"]) == ("vllm", "float32", "cpu")
+    assert engine.context == engine.model.context == 512
 
 
 def test_batched_completions_equal_single_ones(engine):
@@ -95,21 +102,20 @@ BUDGETS = [
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_budget_forcing_holds_on_real_logits(engine, budget):
     asked = prompts(engine, 8)
-    plans = [planned(engine, prompt, budget) for prompt in asked]
-    outcomes = loop.drive([loop.machine(p, plan) for p, plan in zip(asked, plans)], engine)
-    for prompt, plan, out in zip(asked, plans, outcomes, strict=True):
+    outcomes = loop.drive(forced(engine, asked, budget), engine)
+    attempts = planned(engine, asked[0], budget).delimiters.attempt_ids
+    for prompt, out in zip(asked, outcomes, strict=True):
         assert budget.min <= len(out.thinking_ids) <= budget.max
         text = engine.model.text.decode(out.ending_ids)
         ending = chat.cut_string if out.end == "budget" else chat.end_string
         assert text == ending(engine.model.format)
-        assert not {*out.thinking_ids} & {*plan.delimiters.attempt_ids}
-        assert out == loop.drive([loop.machine(prompt, plan)], engine)[0]
+        assert not {*out.thinking_ids} & {*attempts}
+        assert [out] == loop.drive(forced(engine, [prompt], budget), engine)
 
 
 def test_the_random_model_exercises_every_way_to_end(engine):
-    asked = prompts(engine, 24)
-    plans = [planned(engine, prompt, ThinkingBudget(max=60, extends=1)) for prompt in asked]
-    outcomes = loop.drive([loop.machine(p, plan) for p, plan in zip(asked, plans)], engine)
+    machines = forced(engine, prompts(engine, 24), ThinkingBudget(max=60, extends=1))
+    outcomes = loop.drive(machines, engine)
     assert {out.end for out in outcomes} == {"natural", "budget"}
     assert {out.extends for out in outcomes} >= {1}
 
@@ -132,15 +138,16 @@ def test_a_seed_gives_the_same_draw_whatever_the_batch(engine):
 
 
 def test_many_long_seeded_prompts_survive_a_full_cache(engine):
-    # vLLM 0.32 on CPU dies on seeded prompts that are prefilled in chunks; the cache of this engine
-    # holds far fewer tokens than these 64 requests need, so some are preempted and prefilled again.
-    (prompt,) = prompts(engine, 1)
+    # vLLM 0.32 on CPU dies on seeded prompts that are prefilled in chunks. The 8,000 tokens of this
+    # cache hold a fifth of what these need, so that some are preempted and prefilled again.
     sampling = Sampling(temperature=1.0, seed=1)
     long = [
-        request(engine, (*prompt, *[40 + n % 250] * 300), max_tokens=100, sampling=sampling)
+        request(engine, (50 + n, *[40 + n] * 300), max_tokens=200, stop_ids=(), sampling=sampling)
         for n in range(64)
     ]
-    assert len(engine.complete(long)) == 64
+    completions = engine.complete(long)
+    assert {len(completion.token_ids) for completion in completions} == {200}
+    assert completions[:3] == engine.complete(long[:3])
 
 
 def test_a_cache_too_small_or_too_large_is_one_line(model_folder):

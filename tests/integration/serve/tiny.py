@@ -1,4 +1,4 @@
-"""A random Qwen2 model of a few thousand weights with a byte-level BPE tokenizer, as an artifact."""
+"""A random Qwen2 model with a byte-level BPE tokenizer, as a model artifact."""
 
 from pathlib import Path
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from unit.serve.fake_model import END_OPENS, MARKS, TURN_ENDS, FakeModel, next_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from s1_core.errors import UserError
 from s1_serve.budget import loop
 from s1_serve.budget.plan import Plan
 from s1_serve.completions import Completion, CompletionRequest, Sampling
+from unit.serve.fake_model import END_OPENS, MARKS, TURN_ENDS, FakeModel, next_id
 
 WAIT = (3, 3)
 

@@ -35,7 +35,7 @@ def test_no_maximum_is_what_the_delimiters_and_the_answer_leave(unset):
 
 def test_an_explicit_maximum_is_kept_or_refused_with_the_numbers_never_shortened():
     assert resolved(ThinkingBudget(max=83)).maximum == 83
-    with pytest.raises(UserError, match="84 thinking tokens, 6 of the delimiters .* 91 .* 90.* 83"):
+    with pytest.raises(UserError, match=r"84 thinking tokens, 6 of .* 91 .* 90.* 83"):
         resolved(ThinkingBudget(max=84))
     with pytest.raises(UserError, match="room for 20; lower the maximum to at most 13"):
         resolved(ThinkingBudget(max=14), max_tokens=20)
@@ -68,7 +68,7 @@ def test_no_room_is_refused(change, message):
 
 
 def test_a_minimum_above_the_maximum_that_fits_is_refused():
-    with pytest.raises(UserError, match="leave 77 for thinking.*minimum is 78"):
+    with pytest.raises(UserError, match=r"leave 77 for thinking.*minimum is 78"):
         resolved(ThinkingBudget(min=78))
 
 

@@ -45,7 +45,8 @@ def main(config: AskConfig) -> None:
 
 
 def _engine(config: AskConfig) -> Source:
-    from s1_serve.engine import Engine, open_model
+    from s1_serve.engine import Engine
+    from s1_serve.model import open_model
 
     model = open_model(config.model)
     return Source(
@@ -89,21 +90,33 @@ def _show(
 ) -> loop.Outcome:
     """Stream thinking, then the answer; text the loop forced stands out."""
     decoder, splitter = Decoder(source.codec), chat.StreamSplitter(source.format)
+    screen = Screen(console)
     while True:
         try:
             piece = next(pieces)
         except StopIteration as stop:
-            _print(console, splitter.close(), is_forced=False)
+            screen.show(splitter.close(), is_forced=False)
             console.print()
             outcome: loop.Outcome = stop.value
             return outcome
-        _print(console, splitter.feed(decoder.feed(piece.ids)), is_forced=piece.is_forced)
+        screen.show(splitter.feed(decoder.feed(piece.ids)), is_forced=piece.is_forced)
 
 
-def _print(console: Console, parts: Iterable[tuple[str, str]], *, is_forced: bool) -> None:
-    styles = {"thinking": "bold yellow" if is_forced else "dim", "answer": "bold"}
-    for kind, text in parts:
-        console.print(text, style=styles[kind], end="", markup=False)
+class Screen:
+    """Prints thinking dimmed and the answer bold, a blank line between them."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._channel = "thinking"
+
+    def show(self, parts: Iterable[tuple[str, str]], *, is_forced: bool) -> None:
+        """Print parts of (channel, text); forced thinking stands out."""
+        styles = {"thinking": "bold yellow" if is_forced else "dim", "answer": "bold"}
+        for channel, text in parts:
+            if channel != self._channel:
+                self._console.print("\n")
+            self._channel = channel
+            self._console.print(text, style=styles[channel], end="", markup=False)
 
 
 def _counts(outcome: loop.Outcome, seconds: float) -> str:

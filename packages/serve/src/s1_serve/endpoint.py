@@ -81,6 +81,7 @@ class Endpoint:
             "max_tokens": request.max_tokens,
             "min_tokens": min(request.min_tokens, request.max_tokens),
             "stop_token_ids": list(request.stop_ids),
+            "ignore_eos": True,
             "return_token_ids": True,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,

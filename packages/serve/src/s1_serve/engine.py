@@ -1,106 +1,37 @@
 """vLLM inside this process: a model artifact in, completions over token ids out.
 
-Owns the engine's settings and its quiet. Refuses altered checkpoints, formats it does not know and
-KV caches that do not fit, one line each. Importing this module loads neither torch nor vLLM.
+Owns the engine's settings and its quiet. Refuses, in one line, a KV cache or a context that does
+not fit. Importing this module loads neither torch nor vLLM.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import logging
-import math
 import os
 import warnings
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s1_core import artifacts, chat
 from s1_core.errors import UserError
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
-from s1_serve.text import Text
+from s1_serve.model import BLOCK_SIZE, GIB, Model, check_fit, open_model
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.v1.engine.llm_engine import LLMEngine
 
-GIB = 1 << 30
-BLOCK_SIZE = 32  # the CPU default of 128 tokens shares no prefix of a 60-token prompt
 MIN_BATCHED_TOKENS = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """What the manifest of a model artifact says, and its tokenizer."""
-
-    artifact: artifacts.Artifact
-    format: chat.Format
-    stop_ids: tuple[int, ...]
-    text: Text
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = json.loads((self.artifact.path / "config.json").read_text())
-        return settings
-
-    @property
-    def context(self) -> int:
-        return int(self.settings["max_position_embeddings"])
-
-
-def open_model(path: str) -> Model:
-    """Read a model artifact without starting an engine.
-
-    Raises:
-        UserError: no artifact, an altered file, an unknown format, no stop ids in the manifest.
-    """
-    artifact = artifacts.load(path, kind="model")
-    stop_ids = artifact.config.get("stop_token_ids")
-    if not stop_ids or "format" not in artifact.config:
-        raise UserError(
-            f"{artifact.path}/manifest.json names no format or stop_token_ids: export it again"
-        )
-    fmt, text = chat.format_named(artifact.config["format"]), Text.load(artifact.path)
-    chat.check_tokens(fmt, text.encode)
-    return Model(artifact=artifact, format=fmt, stop_ids=tuple(stop_ids), text=text)
-
-
-def check_memory(model: Model, config: ServeConfig) -> None:
-    """See whether keys and values of one full context fit, and the cache in memory.
-
-    Raises:
-        UserError: they do not; the message holds the numbers.
-    """
-    settings = model.settings
-    heads, context = settings["num_attention_heads"], config.context or model.context
-    width = settings.get("head_dim") or settings["hidden_size"] // heads
-    per_token = 2 * 4 * settings["num_hidden_layers"] * width
-    needed = per_token * settings.get("num_key_value_heads", heads) * (context + BLOCK_SIZE)
-    asked = int(config.kv_cache_gib * GIB)
-    free = _free_memory()
-    if asked < needed:
-        raise UserError(
-            f"no room for the KV cache: a context of {context} tokens needs "
-            f"{needed / GIB:.3g} GiB, kv_cache_gib is {config.kv_cache_gib:g}; raise it or give a "
-            "smaller context"
-        )
-    if asked > free:
-        raise UserError(
-            f"no room for the KV cache: kv_cache_gib is {config.kv_cache_gib:g} and "
-            f"{free / GIB:.3g} GiB of memory are free; lower it to at least {needed / GIB:.3g}"
-        )
 
 
 class Engine:
     """A Completer and a Streamer over one vLLM engine; build one a process."""
 
     def __init__(self, model: Model, config: ServeConfig) -> None:
-        check_memory(model, config)
+        check_fit(model, config)
         quiet()
         self._vllm = _start(model, config)
         self._numbers = itertools.count()
@@ -152,12 +83,19 @@ class LazyEngine:
 
     def __init__(self, path: str, config: ServeConfig) -> None:
         self.model = open_model(path)
-        self._config = config
+        self._path, self._config = path, config
         self._engine: Engine | None = None
 
     def start(self) -> Engine:
-        """Return the engine, starting it on the first call."""
-        self._engine = self._engine or Engine(self.model, self._config)
+        """Return the engine, starting it on the first call.
+
+        Raises:
+            UserError: the model was replaced between reading its manifest and loading its weights.
+        """
+        if self._engine is None:
+            self._engine = Engine(self.model, self._config)
+            if open_model(self._path).artifact.sha256 != self.model.artifact.sha256:
+                raise UserError(f"{self._path} was replaced while it loaded: run again")
         return self._engine
 
 
@@ -239,17 +177,7 @@ def _explained(error: ValueError, config: ServeConfig) -> Exception:
             f"the KV cache does not fit: kv_cache_gib is {config.kv_cache_gib} and vLLM says: "
             f"{message.splitlines()[0]}"
         )
-    if "max_model_len" in message:
-        return UserError(f"context is {config.context}: {message.splitlines()[0]}")
     return error
-
-
-def _free_memory() -> float:
-    """Return the bytes that a process may still take; no bound where a GPU holds the cache."""
-    if Path("/dev/nvidiactl").exists():
-        return math.inf
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 
 def describe(model: Model, config: ServeConfig) -> dict[str, str]:
@@ -278,6 +206,7 @@ def _params(request: CompletionRequest, kind: Any) -> SamplingParams:
         max_tokens=request.max_tokens,
         min_tokens=min(request.min_tokens, request.max_tokens),
         stop_token_ids=list(request.stop_ids),
+        ignore_eos=True,  # what ends a completion is in stop_ids, nothing else
         detokenize=False,
         output_kind=kind,
     )

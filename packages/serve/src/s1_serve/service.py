@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from argparse import Namespace
 
 from s1_core import cli
 from s1_core.errors import UserError
 from s1_serve.config import ServiceConfig
-from s1_serve.engine import Model, check_memory, engine_options, open_model, quiet
+from s1_serve.engine import engine_options, quiet
+from s1_serve.model import Model, check_fit, open_model
 
 
 def main(config: ServiceConfig) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     check_port(config.host, config.port)
     model = open_model(config.model)
-    check_memory(model, config.serve)
+    check_fit(model, config.serve)
     quiet()
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for the engine's process
     arguments = _arguments(model, config)
-    cli.console().print(f"serving {model.artifact.path} on http://{config.host}:{config.port}/v1")
+    cli.console().print(f"starting {model.artifact.path} on http://{config.host}:{config.port}/v1")
     from vllm.entrypoints.launchers.api_server.entry import run_server
 
     asyncio.run(run_server(arguments))
+    # Triton's bindings report every type as leaked while Python winds down; all is flushed by now.
+    os._exit(0)
 
 
 def check_port(host: str, port: int) -> None:
@@ -56,7 +61,9 @@ def _arguments(model: Model, config: ServiceConfig) -> Namespace:
         "host": config.host,
         "port": config.port,
         "served_model_name": config.name or model.artifact.path.resolve().name,
-        "uvicorn_log_level": "warning",
+        "disable_uvicorn_access_log": True,
+        "use_tqdm_on_load": False,
+        "shutdown_timeout": 10,  # seconds to finish running answers in
     }
     words = [word for name, value in options.items() for word in _flag(name, value)]
     parser = make_arg_parser(FlexibleArgumentParser())  # type: ignore[no-untyped-call]

@@ -85,7 +85,7 @@ def _write(
         **_origin(config, inputs, benchmark, len(questions)),
         "runs": rows,
         "extends": compared,
-        "metrics": summary.scores(rows),
+        "metrics": summary.scores(rows, config.extend_with),
         "statements": summary.statements(rows, compared, config.extend_with, slips),
         "training": {"slip_rate": slips},
         "samples": {
@@ -99,7 +99,8 @@ def _write(
         "Sequential against parallel": figures.parallel(rows, config.extend_with),
     }
     for name, svg in zip(("thinking", "extends", "parallel"), drawn.values(), strict=True):
-        draft.write_text(f"{name}.svg", svg)
+        if svg:
+            draft.write_text(f"{name}.svg", svg)
     draft.write_text("report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     draft.write_text("report.html", page.page(report, drawn, samples, questions))
     table.show(report, cli.console())
@@ -121,16 +122,18 @@ def _measure(config: EvaluateConfig, questions: Sequence[Question]) -> list[Any]
         jobs.append((before, direct()))
     for one, setting in jobs:
         one.check([setting])
-    done = []
-    for one, setting in cli.progress(jobs, "evaluate", total=len(jobs)):
-        done.append(Measured(setting, graded(one.run(setting), questions, config.workers)))
-    return done
+    bar = cli.progress(jobs, "evaluate", total=len(jobs))
+    answered = [(setting, one.run(setting)) for one, setting in bar]
+    together = [sample for _, samples in answered for sample in samples]
+    rows = iter(graded(together, questions, config.workers))
+    return [Measured(setting, [next(rows) for _ in samples]) for setting, samples in answered]
 
 
 def _origin(
     config: EvaluateConfig, inputs: dict[str, Artifact], benchmark: str, num_questions: int
 ) -> dict[str, Any]:
-    from s1_serve.engine import describe, open_model
+    from s1_serve.engine import describe
+    from s1_serve.model import open_model
 
     model = inputs["model"]
     before = inputs.get("direct_model")

@@ -32,7 +32,6 @@ def thinking(rows: Sequence[Run], wait: str) -> str:
     _name_points(axes, extends, "mean_thinking_tokens", "extends", ORANGE)
     _direct_line(axes, rows)
     _log_axis(axes, "mean thinking tokens per question (log2)")
-    axes.set_title("Accuracy grows with thinking?", loc="left", fontweight="bold")
     return _svg(figure)
 
 
@@ -60,10 +59,8 @@ def extends(compared: Sequence[Mapping[str, Any]], rows: Sequence[Run]) -> str:
     axes.axhline(0, color=GREY, lw=1)
     axes.set_xticks(sorted({row["extends"] for row in compared}))
     axes.set_xlabel("forced extends")
-    axes.set_ylabel("change of accuracy against none (points)")
-    base = next(row for row in rows if row["method"] == EXTENDS and not row["extends"])
-    title = f"Extends against none ({base['accuracy']:.1f} % without)"
-    axes.set_title(title, loc="left", fontweight="bold")
+    none = next(row for row in rows if row["method"] == EXTENDS and not row["extends"])
+    axes.set_ylabel(f"change of accuracy (points; {none['accuracy']:.1f} % without)")
     axes.legend(frameon=False)
     return _svg(figure)
 
@@ -80,7 +77,6 @@ def parallel(rows: Sequence[Run], wait: str) -> str:
     _name_points(axes, votes, "mean_total_tokens", "samples_per_question", GREEN)
     _direct_line(axes, rows)
     _log_axis(axes, "mean output tokens per question, all samples (log2)")
-    axes.set_title("Sequential against parallel thinking", loc="left", fontweight="bold")
     return _svg(figure)
 
 
@@ -102,7 +98,9 @@ def _svg(figure: Figure) -> str:
     from matplotlib import pyplot
 
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    figure.savefig(
+        text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
     pyplot.close(figure)
     return text.getvalue()[text.getvalue().index("<svg") :]
 

@@ -17,9 +17,11 @@ h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.2rem;margin-top:2.2rem}
 .about{color:#555}.figure svg{width:100%;height:auto}
 table{border-collapse:collapse;width:100%;font-size:.85rem;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .5rem;border-bottom:1px solid #e2e2e2;text-align:right}
+td{white-space:nowrap}
 th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}
 .better{color:#2d7d46}.worse{color:#b3261e}
-.numbers{display:flex;gap:2rem;flex-wrap:wrap;margin:1rem 0}.numbers b{display:block;font-size:1.5rem}
+.numbers{display:flex;gap:2rem;flex-wrap:wrap;margin:1rem 0}
+.numbers b{display:block;font-size:1.5rem}
 pre{white-space:pre-wrap;background:#f6f6f4;padding:.7rem;font-size:.8rem;overflow-wrap:anywhere}
 mark{background:#ffe2a8}
 """
@@ -42,6 +44,7 @@ def page(
         *(
             f"<h2>{escape(title)}</h2><div class='figure'>{figure}</div>"
             for title, figure in figures.items()
+            if figure
         ),
         "<h2>Extends against none</h2>" + _compared(report),
         "<h2>All runs</h2>" + _runs(report),
@@ -146,7 +149,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _examples(report: Report, samples: Sequence[Sample], questions: Sequence[Question]) -> str:
     """Show the first answer that one extend made right, and the first that it made wrong."""
-    wait = report["extends"][0]["extend_with"] if report["extends"] else ""
+    if not report["extends"]:
+        return "<p>No run with extends.</p>"
+    wait = report["extends"][0]["extend_with"]
     counts = sorted(row["extends"] for row in report["extends"] if row["extend_with"] == wait)
     runs = {
         extends: {

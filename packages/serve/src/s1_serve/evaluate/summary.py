@@ -35,7 +35,7 @@ class Measured:
 def runs(measured: Sequence[Measured], benchmark: str, config: EvaluateConfig) -> list[Run]:
     """Give one row for each run; the samples become one row for each size of vote."""
     rows = []
-    for one in measured:
+    for one in sorted(measured, key=_place):
         sizes = sorted(config.votes) if one.setting.method == SAMPLES else [1]
         rows += [_run(one, size, benchmark, config.seed) for size in sizes]
     return rows
@@ -48,12 +48,19 @@ def comparisons(measured: Sequence[Measured], seed: int) -> list[dict[str, Any]]
     return [_compared(one, none, seed) for one in extended if one.setting.extends]
 
 
-def scores(rows: Sequence[Run]) -> dict[str, float | None]:
+def scores(rows: Sequence[Run], wait: str) -> dict[str, float | None]:
     """Give Control over all runs with a limit, Scaling over the budgets, and Performance.
+
+    Budget forcing is judged by its budgets and the extend string `wait`, not by control arms.
 
     Runs of equal length say nothing of a slope; the longest budgets of a short thinker are one.
     """
-    greedy = [row for row in rows if row["method"] in (BUDGET, EXTENDS)]
+    greedy = [
+        row
+        for row in rows
+        if row["method"] == BUDGET
+        or (row["method"] == EXTENDS and row["extend_with"] in (None, wait))
+    ]
     limited = [row for row in greedy if row["max"] is not None]
     budgets = [row for row in rows if row["method"] == BUDGET]
     points = sorted({(row["mean_thinking_tokens"], row["accuracy"]) for row in budgets})
@@ -79,8 +86,16 @@ def statements(
         for row in compared
         if row["extend_with"] != wait and row["extends"] == max(c["extends"] for c in compared)
     ]
+    votes = [row for row in rows if row["method"].startswith("majority@")]
+    lines += [_on_votes(votes, rows)] if votes else []
     known = "unknown" if slips is None else f"{100 * slips:.1f} %"
     return [*lines, f"Share of training traces with a planted slip: {known}."]
+
+
+def _place(one: Measured) -> tuple[int, int]:
+    order = (DIRECT, BUDGET, EXTENDS, SAMPLES)
+    setting = one.setting
+    return order.index(setting.method), setting.max if setting.method == BUDGET else 0
 
 
 def _run(one: Measured, votes: int, benchmark: str, seed: int) -> Run:
@@ -149,6 +164,19 @@ def _on_budgets(budgets: Sequence[Run]) -> str:
         if after["accuracy"] < before["accuracy"] and not math.isclose(*_both(before, after))
     ]
     return line + (f" It falls from {', from '.join(falls)}." if falls else " It never falls.")
+
+
+def _on_votes(votes: Sequence[Run], rows: Sequence[Run]) -> str:
+    vote = votes[-1]
+    best = max(
+        (row for row in rows if row["method"] in (BUDGET, EXTENDS)),
+        key=lambda row: (row["accuracy"], -row["mean_total_tokens"]),
+    )
+    return (
+        f"A majority of {vote['samples_per_question']} samples: {vote['accuracy']:.1f} % for "
+        f"{vote['mean_total_tokens']:.0f} tokens a question; the best single trace: "
+        f"{best['accuracy']:.1f} % for {best['mean_total_tokens']:.0f}."
+    )
 
 
 def _both(before: Run, after: Run) -> tuple[float, float]:
