@@ -156,10 +156,10 @@ def test_slip_rate_counts_the_traces_that_state_a_wrong_number() -> None:
 
 
 def test_families_take_turns_and_ids_are_unique() -> None:
-    questions = list(bank.generate(1300, 4, "train"))
+    questions = list(bank.generate(1100, 4, "train"))
     counts = Counter(json.loads(question.metadata)["family"] for question in questions)
     assert set(counts.values()) == {100}
-    assert len({question.id for question in questions}) == 1300
+    assert len({question.id for question in questions}) == 1100
 
 
 def test_asking_for_more_than_there_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

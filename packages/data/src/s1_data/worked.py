@@ -24,7 +24,7 @@ _DIRECT, _WORKED = 0.5, 0.3
 # Shares of the teacher's traces: looks that are wrong, other traces that begin with a wrong guess,
 # traces that end with a check, checks that are followed by another. Small ones, because the
 # selection prefers the longest traces, and a student stops where most traces do.
-_LOOK_SLIPS, _SLIPS, _CHECKS, _MORE_CHECKS = 0.06, 0.08, 0.08, 0.45
+_LOOK_SLIPS, _SLIPS, _CHECKS, _MORE_CHECKS = 0.06, 0.08, 0.05, 0.4
 
 
 def phrases() -> tuple[str, ...]:
@@ -88,15 +88,15 @@ def practice(rng: Random, problem: Problem) -> tuple[str, bool]:
 
 
 def _practice_lines(rng: Random, problem: Problem) -> str:
-    kind = rng.random()
-    if kind < 0.1:
+    only_looks = problem.family.needs_only_a_look
+    if only_looks and rng.random() < 0.5:
         return _look(problem.answer())
-    lines = ["".join(_OPENING) + walk(problem)]
-    if kind < 0.45:
-        guess = problem.answer() if rng.random() < 0.35 else _wrong(rng, problem)
-        lines = [_look(guess), f"{CORRECTION}: {walk(problem)}"]
+    if only_looks or rng.random() < 0.15:
+        lines = [_look(_wrong(rng, problem)), f"{CORRECTION}: {walk(problem)}"]
+    else:
+        lines = ["".join(_OPENING) + walk(problem)]
     if rng.random() < 0.35:
-        lines += _checks(problem, rng.randint(1, 4))
+        lines += _checks(problem, rng.randint(1, 8))
     return "\n".join(lines)
 
 
