@@ -142,9 +142,10 @@ def _judge(codes: Sequence[int | None], folder: RunFolder) -> None:
             raise kind(folder.fault(codes.index(kind.exit_code)).read_text())
     failed = [code for code in (-signal.SIGKILL, *codes) if code and code in codes]
     if failed:
-        rank = codes.index(failed[0])
-        where = f"; see {folder.log(rank)}" if rank else ""
+        rank, code = codes.index(failed[0]), failed[0]
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        where = f", see {folder.log(rank)}" if rank and code > 0 else ""
         raise S1Error(
-            f"training process {rank} ended with code {failed[0]}{where};"
+            f"training process {rank} {how}{where};"
             " run the same command again to go on from the last checkpoint"
         )

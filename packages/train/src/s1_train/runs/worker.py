@@ -101,7 +101,10 @@ def main() -> int:
     except OSError as error:
         if error.errno not in _NO_SPACE:
             raise
-        fault = f"{error.filename}: {error.strerror}; the last good checkpoint is kept"
+        fault = (
+            f"cannot write to {folder.path}: {error.strerror}; the last good checkpoint is kept,"
+            " mend that and run the same command again"
+        )
         return _leave(folder, rank, UserError(fault))
     return 0
 
