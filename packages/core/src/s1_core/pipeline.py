@@ -4,7 +4,6 @@ Owns the order and the wiring of a line, which is data (configs/*.yaml). It impo
 each runs as `python -m`, skips itself when its output is current, and resumes by itself.
 """
 
-import ctypes
 import dataclasses
 import signal
 import subprocess
@@ -15,8 +14,7 @@ from typing import Any
 
 from s1_core import cli
 from s1_core.errors import Interrupted
-
-PR_SET_PDEATHSIG = 1
+from s1_core.processes import die_with_parent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,17 +51,12 @@ def run_step(step: Step, out: Path) -> int:
     SIGTERM and Ctrl-C reach the verb, which is given the time it needs to save its work.
     """
     arguments = [word.replace("{out}", str(out)) for word in step.run]
-    child = subprocess.Popen([sys.executable, "-m", *arguments], preexec_fn=_die_with_parent)
+    child = subprocess.Popen([sys.executable, "-m", *arguments], preexec_fn=die_with_parent)
     while True:
         try:
             return child.wait()
         except KeyboardInterrupt:
             child.send_signal(signal.SIGTERM)
-
-
-def _die_with_parent() -> None:
-    """Let the verb end with us, also after `kill -9`, or a rerun would find its folder locked."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main(config: PipelineConfig) -> int:

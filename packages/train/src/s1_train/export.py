@@ -75,9 +75,7 @@ def _write_network(job: Job, checkpoint: Path, folder: RunFolder, out: Path) -> 
     """Write config and weights, check them, and say how far rounding to bf16 moves a logit."""
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     base = Path(job.base) if job.base else None
     network = weights.build(job.config.model, job.vocab_size, base)
     network.load_state_dict(_state(checkpoint / checkpoints.STATE))

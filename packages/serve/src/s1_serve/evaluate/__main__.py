@@ -79,7 +79,7 @@ def _write(
     compared = summary.comparisons(measured, config.seed)
     samples = [sample for one in measured for sample in one.samples]
     draft.write("samples", samples, Sample)
-    slips = inputs["s1k"].config.get("slip_rate") if "s1k" in inputs else None
+    slips = _slip_rate(inputs.get("s1k"))
     report = {
         "schema_version": records.SCHEMA_VERSION,
         **_origin(config, inputs, benchmark, len(questions)),
@@ -104,6 +104,15 @@ def _write(
     draft.write_text("report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     draft.write_text("report.html", page.page(report, drawn, samples, questions))
     table.show(report, cli.console())
+
+
+def _slip_rate(s1k: Artifact | None) -> float | None:
+    """Read the share of planted slips that the training data states; None where it is silent."""
+    facts = s1k.path / "facts.json" if s1k else None
+    if facts is None or not facts.is_file():
+        return None
+    rate: float | None = json.loads(facts.read_text()).get("slip_rate")
+    return rate
 
 
 def _measure(config: EvaluateConfig, questions: Sequence[Question]) -> list[Any]:

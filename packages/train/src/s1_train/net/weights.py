@@ -89,9 +89,11 @@ def build(shape: ModelShape, vocab_size: int, base: Path | None) -> PreTrainedMo
     """Make the network in fp32, with attention over packed rows; random weights without base."""
     import torch
     from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+    from transformers.utils import logging
 
     from s1_train.net import attention
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     name = attention.register()
     network: PreTrainedModel
     if base is None:

@@ -6,7 +6,6 @@ answer. A worker never outlives it.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import signal
@@ -19,12 +18,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from s1_core.errors import Interrupted, NumericsError, S1Error, UserError
+from s1_core.processes import die_with_parent
 from s1_train.config import TrainConfig
 from s1_train.runs.folder import RunFolder
 
-_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.05
-_LIBC = ctypes.CDLL(None)
 
 
 def num_processes(config: TrainConfig) -> int:
@@ -84,7 +82,7 @@ class _Worker:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         if log is not None:
             log.close()
@@ -96,10 +94,6 @@ class _Worker:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _environment(num_ranks: int) -> dict[str, str]:

@@ -1,0 +1,18 @@
+"""Child processes that never outlive the process that started them."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+
+_PR_SET_PDEATHSIG = 1
+# Loaded before any fork: a forked child must not open libraries.
+_LIBC = ctypes.CDLL(None)
+
+
+def die_with_parent() -> None:
+    """Be killed with the parent, also by `kill -9`; a rerun would find its folder in use.
+
+    Pass it as `preexec_fn`. Whatever we write survives a kill, so no grace is needed.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
