@@ -143,7 +143,7 @@ def test_votes_share_the_credit_of_a_tie_and_use_the_first_samples():
 
 def test_extends_are_compared_to_none_question_by_question():
     _, ms = everything({0: 20, 1: 30, 2: 10})
-    found = {(r["extend_with"], r["extends"]): r for r in summary.comparisons(ms, 0)}
+    found = {(r["extend_with"], r["extends"]): r for r in summary.comparisons(ms, "Wait", 0)}
     gain, loss, control = found["Wait", 1], found["Wait", 2], found["", 1]
     assert (gain["wrong_to_right"], gain["right_to_wrong"]) == (10, 0)
     assert (loss["wrong_to_right"], loss["right_to_wrong"]) == (0, 10)
@@ -151,6 +151,8 @@ def test_extends_are_compared_to_none_question_by_question():
     assert gain["difference"]["lo"] > 0 > loss["difference"]["hi"]
     verdicts = [row["verdict"] for row in (gain, loss, control)]
     assert verdicts == ["better", "worse", "unclear"]
+    assert gain["against_test_string"] is None
+    assert control["against_test_string"]["mean"] == pytest.approx(25.0)
 
 
 def test_the_scores_are_those_of_budget_forcing_not_of_control_arms():
@@ -165,13 +167,15 @@ def test_the_scores_are_those_of_budget_forcing_not_of_control_arms():
 def told(right_by_extends, slips=None, **changes):
     config, ms = everything(right_by_extends, a_config(**changes) if changes else None)
     rows = summary.runs(ms, "bank", config)
-    return " ".join(summary.statements(rows, summary.comparisons(ms, 0), "Wait", slips))
+    return " ".join(summary.statements(rows, summary.comparisons(ms, "Wait", 0), "Wait", slips))
 
 
 def test_a_gain_a_loss_and_the_slips_are_said_in_words():
     text = told({0: 20, 1: 30, 2: 10}, slips=0.125)
     assert '"Wait" x 1: +25.0 points' in text and "a gain; 10 wrong answers became right" in text
     assert '"Wait" x 2: -25.0 points' in text and "a loss; 0 wrong" in text
+    assert "The empty string x 1: +0.0 points [+0.0, +0.0], not" in text
+    assert '"Wait" less this: +25.0 points' in text
     assert "planted slip: 12.5 %" in text and "It never falls." in text
     assert "planted slip: unknown" in told({0: 20, 1: 20, 2: 20})
 
@@ -199,7 +203,7 @@ def a_report(rows, compared):
 
 def test_the_page_holds_everything_and_no_markup_of_a_question():
     config, ms = everything({0: 20, 1: 30, 2: 10})
-    rows, compared = summary.runs(ms, "bank", config), summary.comparisons(ms, 0)
+    rows, compared = summary.runs(ms, "bank", config), summary.comparisons(ms, "Wait", 0)
     drawn = {"Thinking": figures.thinking(rows, "Wait")}
     rows_shown = [sample for one in ms for sample in one.samples]
     text = page.page(a_report(rows, compared), drawn, rows_shown, QUESTIONS)
@@ -211,7 +215,7 @@ def test_the_page_holds_everything_and_no_markup_of_a_question():
 
 def test_figures_are_svg_and_the_same_each_time():
     config, ms = everything({0: 20, 1: 30, 2: 10})
-    rows, compared = summary.runs(ms, "bank", config), summary.comparisons(ms, 0)
+    rows, compared = summary.runs(ms, "bank", config), summary.comparisons(ms, "Wait", 0)
     for draw in (
         lambda: figures.thinking(rows, "Wait"),
         lambda: figures.extends(compared, rows),

@@ -76,7 +76,7 @@ def _write(
     measured = _measure(config, questions)
     benchmark = str(inputs["benchmark"].config.get("benchmark", inputs["benchmark"].path.name))
     rows = summary.runs(measured, benchmark, config)
-    compared = summary.comparisons(measured, config.seed)
+    compared = summary.comparisons(measured, config.extend_with, config.seed)
     samples = [sample for one in measured for sample in one.samples]
     draft.write("samples", samples, Sample)
     slips = _slip_rate(inputs.get("s1k"))

@@ -61,7 +61,7 @@ def extends(compared: Sequence[Mapping[str, Any]], rows: Sequence[Run]) -> str:
     axes.set_xlabel("forced extends")
     none = next(row for row in rows if row["method"] == EXTENDS and not row["extends"])
     axes.set_ylabel(f"change of accuracy (points; {none['accuracy']:.1f} % without)")
-    axes.legend(frameon=False)
+    axes.legend(edgecolor="none", framealpha=0.9)
     return _svg(figure)
 
 
@@ -151,8 +151,8 @@ def _name_points(axes: Axes, rows: Sequence[Run], x: str, name: str, colour: str
     for group in groups:
         names = sorted({row[name] for row in group})
         text = f"{prefix}{names[0]}" + (f"–{names[-1]}" if len(names) > 1 else "")
-        place = (group[-1][x], group[-1]["accuracy"])
-        offset = (4, -12) if below else (4, 6)
+        lo, hi = group[-1]["interval"]
+        place, offset = (group[-1][x], lo if below else hi), (2, -11) if below else (-4, 4)
         axes.annotate(text, place, offset, textcoords="offset points", fontsize=8, color=colour)
 
 
@@ -175,4 +175,4 @@ def _log_axis(axes: Axes, label: str) -> None:
     axes.set_xlabel(label)
     axes.set_ylabel("accuracy (%)")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="best")
+    axes.legend(loc="best", edgecolor="none", framealpha=0.9)

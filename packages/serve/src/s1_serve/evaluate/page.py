@@ -88,7 +88,8 @@ def _number(value: float | None, unit: str, form: str = ".1f") -> str:
 def _compared(report: Report) -> str:
     head = (
         "extend string", "extends", "accuracy", "change", "95 % interval", "verdict",
-        "wrong > right", "right > wrong", "extends used", "thinking tokens",
+        "wrong > right", "right > wrong", "test string less this", "extends used",
+        "thinking tokens",
     )  # fmt: skip
     return _table(head, [_compared_cells(row) for row in report["extends"]])
 
@@ -104,15 +105,22 @@ def _compared_cells(row: Mapping[str, Any]) -> list[str]:
         f"<span class='{row['verdict']}'>{row['verdict']}</span>",
         str(row["wrong_to_right"]),
         str(row["right_to_wrong"]),
+        _against(row["against_test_string"]),
         f"{row['mean_used_extends']:.2f}",
         f"{row['mean_thinking_tokens']:.1f}",
     ]
 
 
+def _against(change: Mapping[str, float] | None) -> str:
+    if change is None:
+        return ""
+    return f"{change['mean']:+.1f} [{change['lo']:+.1f}, {change['hi']:+.1f}]"
+
+
 def _runs(report: Report) -> str:
     head = (
         "run", "accuracy", "95 % interval", "thinking tokens", "all tokens", "in limit",
-        "no answer", "only in thinking", "answer cut", "ended naturally / at the maximum / neither",
+        "no answer", "only in thinking", "answer cut", "natural end / at maximum / neither",
     )  # fmt: skip
     return _table(head, [_run_cells(row) for row in report["runs"]])
 
@@ -138,7 +146,7 @@ def run_name(row: Mapping[str, Any]) -> str:
         return f"maximum {row['max']}"
     if row["method"] == "extends":
         return f'"{row["extend_with"]}" x {row["extends"]}' if row["extends"] else "no extend"
-    return "direct (before fine-tuning)" if row["method"] == "direct" else str(row["method"])
+    return "direct (base)" if row["method"] == "direct" else str(row["method"])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

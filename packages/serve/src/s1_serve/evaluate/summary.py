@@ -41,11 +41,24 @@ def runs(measured: Sequence[Measured], benchmark: str, config: EvaluateConfig) -
     return rows
 
 
-def comparisons(measured: Sequence[Measured], seed: int) -> list[dict[str, Any]]:
-    """Compare every run with extends to the one without, question by question."""
+def comparisons(measured: Sequence[Measured], wait: str, seed: int) -> list[dict[str, Any]]:
+    """Compare every run with extends to the one without, question by question.
+
+    Control arms are also compared to the string under test at the same count: is it the string?
+    """
     extended = [one for one in measured if one.setting.method == EXTENDS]
     none = next(one for one in extended if not one.setting.extends)
-    return [_compared(one, none, seed) for one in extended if one.setting.extends]
+    tested = {one.setting.extends: one for one in extended if one.setting.extend_with == wait}
+    rows = []
+    for one in extended:
+        setting = one.setting
+        if setting.extends:
+            against = None if setting.extend_with == wait else tested[setting.extends]
+            rows.append(_compared(one, none, seed) | {"against_test_string": None})
+            if against:
+                gap = metrics.paired_bootstrap(against.correct, one.correct, seed=seed)
+                rows[-1]["against_test_string"] = asdict(gap)
+    return rows
 
 
 def scores(rows: Sequence[Run], wait: str) -> dict[str, float | None]:
@@ -81,11 +94,7 @@ def statements(
     budgets = sorted((row for row in rows if row["method"] == BUDGET), key=lambda row: row["max"])
     lines = [_on_budgets(budgets)] if len(budgets) > 1 else []
     lines += [_on_extend(row) for row in compared if row["extend_with"] == wait]
-    lines += [
-        f"{_arm(row['extend_with'])} at the same {row['extends']} extends: {_gain(row)}."
-        for row in compared
-        if row["extend_with"] != wait and row["extends"] == max(c["extends"] for c in compared)
-    ]
+    lines += _on_controls(compared, wait)
     votes = [row for row in rows if row["method"].startswith("majority@")]
     lines += [_on_votes(votes, rows)] if votes else []
     known = "unknown" if slips is None else f"{100 * slips:.1f} %"
@@ -166,6 +175,18 @@ def _on_budgets(budgets: Sequence[Run]) -> str:
     return line + (f" It falls from {', from '.join(falls)}." if falls else " It never falls.")
 
 
+def _on_controls(compared: Sequence[Mapping[str, Any]], wait: str) -> list[str]:
+    """Say, where the string under test does best, what each control does at the same count."""
+    tested = [row for row in compared if row["extend_with"] == wait]
+    best = max(tested, key=lambda row: row["accuracy"], default={"extends": None})["extends"]
+    return [
+        f"{_arm(row['extend_with'])} x {best}: {_gain(row)}. {_arm(wait)} less this: "
+        f"{_shown(row['against_test_string'])}."
+        for row in compared
+        if row["extend_with"] != wait and row["extends"] == best
+    ]
+
+
 def _on_votes(votes: Sequence[Run], rows: Sequence[Run]) -> str:
     vote = votes[-1]
     best = max(
@@ -198,10 +219,12 @@ def _gain(row: Mapping[str, Any]) -> str:
         "worse": "a loss",
         "unclear": "not distinguishable from no extend",
     }
-    return (
-        f"{difference['mean']:+.1f} points [{difference['lo']:+.1f}, {difference['hi']:+.1f}], "
-        f"{words[verdict]}"
-    )
+    return f"{_shown(difference)}, {words[verdict]}"
+
+
+def _shown(difference: Mapping[str, float]) -> str:
+    mean, lo, hi = (difference[name] for name in ("mean", "lo", "hi"))
+    return f"{mean:+.1f} points [{lo:+.1f}, {hi:+.1f}]"
 
 
 def _arm(string: str) -> str:

@@ -24,12 +24,14 @@ def show(report: Mapping[str, Any], console: Console) -> None:
 
 
 def _runs(report: Mapping[str, Any]) -> Table:
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{report['benchmark']['name']}, accuracy in %")
-    table.add_column("run")
-    for name in ("accuracy", "95 % interval", "thinking tokens", "all tokens", "no answer"):
-        table.add_column(name, justify="right")
+    name = report["benchmark"]["name"]
+    table = Table(title=f"{name}: accuracy in %, tokens a question", box=box.SIMPLE)
+    table.add_column("run", no_wrap=True)
+    for head in ("accuracy", "95 % interval", "thinking", "all", "no answer"):
+        table.add_column(head, justify="right", no_wrap=True)
     for row in report["runs"]:
         lo, hi = row["interval"]
         table.add_row(
