@@ -1,12 +1,13 @@
 """From samples to report: grading, votes, comparisons, statements, figures and the page."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
 from s1_core.errors import UserError
 from s1_core.records import Question
-from s1_serve.evaluate import figures, page, samples, summary
+from s1_serve.evaluate import figures, page, samples, sources, summary
 from s1_serve.evaluate.config import EvaluateConfig
 from s1_serve.evaluate.samples import Sample
 from s1_serve.evaluate.settings import Setting, settings
@@ -164,27 +165,49 @@ def test_the_scores_are_those_of_budget_forcing_not_of_control_arms():
     assert found["scaling"] > 0
 
 
-def told(right_by_extends, slips=None, **changes):
+def told(right_by_extends, **changes):
     config, ms = everything(right_by_extends, a_config(**changes) if changes else None)
     rows = summary.runs(ms, "bank", config)
-    return " ".join(summary.statements(rows, summary.comparisons(ms, "Wait", 0), "Wait", slips))
+    return " ".join(summary.statements(rows, summary.comparisons(ms, "Wait", 0), "Wait"))
 
 
-def test_a_gain_a_loss_and_the_slips_are_said_in_words():
-    text = told({0: 20, 1: 30, 2: 10}, slips=0.125)
+def test_a_gain_and_a_loss_are_said_in_words():
+    text = told({0: 20, 1: 30, 2: 10})
     assert '"Wait" x 1: +25.0 points' in text and "a gain; 10 wrong answers became right" in text
     assert '"Wait" x 2: -25.0 points' in text and "a loss; 0 wrong" in text
     assert "The empty string x 1: +0.0 points [+0.0, +0.0], not" in text
     assert '"Wait" less this: +25.0 points' in text
-    assert "planted slip: 12.5 %" in text and "It never falls." in text
-    assert "planted slip: unknown" in told({0: 20, 1: 20, 2: 20})
+    assert "It never falls." in text
+
+
+def test_what_the_training_data_says_of_itself_is_repeated():
+    said = summary.training_statements({"slip_rate": 0.125, "note": "By construction."})
+    assert "planted slip: 12.5 %" in said[0] and said[1] == "By construction."
+    silent = summary.training_statements({"slip_rate": None, "note": None})
+    assert len(silent) == 1 and "unknown" in silent[0]
+
+
+def test_a_gain_is_traced_to_its_source():
+    """The extends gain 10 of 40: all of them lie in the second source, none in the first."""
+    _, ms = everything({0: 20, 1: 30, 2: 10})
+    asked = [
+        replace(question, source_type="first" if number < 20 else "second")
+        for number, question in enumerate(QUESTIONS)
+    ]
+    rows = sources.by_source(ms, asked, "Wait")
+    assert [(r["source"], r["free"], r["extended"]) for r in rows] == [
+        ("second", 0.0, 50.0),
+        ("first", 100.0, 100.0),
+    ]
+    assert {row["extends"] for row in rows} == {1}
+    assert "1 of 2 sources: second (0 to 50 %)" in sources.statements(rows, "Wait")[0]
 
 
 def test_a_falling_curve_is_said_to_fall():
     config = a_config(budgets=[0, 4, 16], extends=[0], votes=[])
     right = {0: 30, 4: 20, 16: 25}
     ms = [measured(s, right.get(s.max, 25)) for s in settings(config)]
-    (line, *_) = summary.statements(summary.runs(ms, "bank", config), [], "Wait", None)
+    (line, *_) = summary.statements(summary.runs(ms, "bank", config), [], "Wait")
     assert "at most 75.0 %, reached at 0" in line
     assert "falls from 0 to 4 (-25.0 points)" in line
 
@@ -198,6 +221,16 @@ def a_report(rows, compared):
         "extends": compared,
         "metrics": {"control": 100.0, "scaling": None, "performance": 60.0},
         "statements": ["It falls."],
+        "sources": [
+            {
+                "source": "a <b>",
+                "num_questions": 40,
+                "extends": 1,
+                "at_once": None,
+                "free": 50.0,
+                "extended": 75.0,
+            }
+        ],
     }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from s1_core import artifacts, cli
 from s1_core.artifacts import Artifact, Draft
@@ -33,6 +34,11 @@ from s1_data.sources import local, pool
 from s1_data.stage import Stage
 
 FUNNEL, FACTS = "funnel.json", "facts.json"
+_NOTE = (
+    "The bank's teacher answers {} after a mere look, nearly always rightly, and works the rest "
+    "out. A student that copies the look without the skill underthinks there; what an extend "
+    "gains on these families is underthinking cured, by construction of the traces."
+)
 
 
 def main(config: BuildConfig) -> None:
@@ -145,15 +151,16 @@ def _traced(config: BuildConfig, questions: list[Question]) -> list[Row]:
     return [(question, bank.trace(question, config.seed)) for question in walked]
 
 
-def _facts(config: BuildConfig, rows: list[Row], examples: list[Example]) -> dict[str, float]:
-    """Measure what a report on a model trained here must say: the share of planted slips."""
+def _facts(config: BuildConfig, rows: list[Row], examples: list[Example]) -> dict[str, Any]:
+    """State what a report on a model trained here must repeat: planted slips and short traces."""
     if config.source.teacher != "bank":
         return {}
     from s1_data import bank
 
     chosen = {example.question_id for example in examples}
     questions = [question for question, _ in rows if question.id in chosen]
-    return {"slip_rate": bank.slip_rate(questions, config.seed)}
+    short = ", ".join(f.name for f in bank.families() if f.needs_only_a_look)
+    return {"slip_rate": bank.slip_rate(questions, config.seed), "note": _NOTE.format(short)}
 
 
 def _easy(

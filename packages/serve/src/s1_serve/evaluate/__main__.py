@@ -70,7 +70,7 @@ def _write(
     inputs: dict[str, Artifact],
     questions: Sequence[Question],
 ) -> None:
-    from s1_serve.evaluate import figures, page, summary, table
+    from s1_serve.evaluate import figures, page, sources, summary, table
     from s1_serve.evaluate.samples import Sample
 
     measured = _measure(config, questions)
@@ -79,15 +79,21 @@ def _write(
     compared = summary.comparisons(measured, config.extend_with, config.seed)
     samples = [sample for one in measured for sample in one.samples]
     draft.write("samples", samples, Sample)
-    slips = _slip_rate(inputs.get("s1k"))
+    places = sources.by_source(measured, questions, config.extend_with)
+    training = _training_facts(inputs.get("s1k"))
     report = {
         "schema_version": records.SCHEMA_VERSION,
         **_origin(config, inputs, benchmark, len(questions)),
         "runs": rows,
         "extends": compared,
         "metrics": summary.scores(rows, config.extend_with),
-        "statements": summary.statements(rows, compared, config.extend_with, slips),
-        "training": {"slip_rate": slips},
+        "sources": places,
+        "statements": [
+            *summary.statements(rows, compared, config.extend_with),
+            *sources.statements(places, config.extend_with),
+            *summary.training_statements(training),
+        ],
+        "training": training,
         "samples": {
             "path": "samples.parquet",
             "sha256": hashlib.sha256((draft.path / "samples.parquet").read_bytes()).hexdigest(),
@@ -106,13 +112,11 @@ def _write(
     table.show(report, cli.console())
 
 
-def _slip_rate(s1k: Artifact | None) -> float | None:
-    """Read the share of planted slips that the training data states; None where it is silent."""
-    facts = s1k.path / "facts.json" if s1k else None
-    if facts is None or not facts.is_file():
-        return None
-    rate: float | None = json.loads(facts.read_text()).get("slip_rate")
-    return rate
+def _training_facts(s1k: Artifact | None) -> dict[str, Any]:
+    """Read what the training data says of its own traces: `slip_rate` and perhaps a `note`."""
+    path = s1k.path / "facts.json" if s1k else None
+    stated = json.loads(path.read_text()) if path and path.is_file() else {}
+    return {"slip_rate": None, "note": None} | stated
 
 
 def _measure(config: EvaluateConfig, questions: Sequence[Question]) -> list[Any]:

@@ -47,6 +47,7 @@ def page(
             if figure
         ),
         "<h2>Extends against none</h2>" + _compared(report),
+        "<h2>By source</h2>" + _sources(report),
         "<h2>All runs</h2>" + _runs(report),
         "<h2>Answers that an extend changed</h2>" + _examples(report, samples, questions),
     ]
@@ -115,6 +116,24 @@ def _against(change: Mapping[str, float] | None) -> str:
     if change is None:
         return ""
     return f"{change['mean']:+.1f} [{change['lo']:+.1f}, {change['hi']:+.1f}]"
+
+
+def _sources(report: Report) -> str:
+    """Show where the gain is, and where there is none."""
+    extends = report["sources"][0]["extends"]
+    head = ("source", "questions", "maximum 0", "no extend", f"extends {extends}", "change")
+    rows = [
+        [
+            escape(row["source"]),
+            str(row["num_questions"]),
+            "" if row["at_once"] is None else f"{row['at_once']:.1f}",
+            f"{row['free']:.1f}",
+            f"{row['extended']:.1f}",
+            f"{row['extended'] - row['free']:+.1f}",
+        ]
+        for row in report["sources"]
+    ]
+    return _table(head, rows)
 
 
 def _runs(report: Report) -> str:

@@ -87,18 +87,22 @@ def scores(rows: Sequence[Run], wait: str) -> dict[str, float | None]:
     }
 
 
-def statements(
-    rows: Sequence[Run], compared: Sequence[Mapping[str, Any]], wait: str, slips: float | None
-) -> list[str]:
+def statements(rows: Sequence[Run], compared: Sequence[Mapping[str, Any]], wait: str) -> list[str]:
     """Say in words what the figures show, a fall as a fall."""
     budgets = sorted((row for row in rows if row["method"] == BUDGET), key=lambda row: row["max"])
     lines = [_on_budgets(budgets)] if len(budgets) > 1 else []
     lines += [_on_extend(row) for row in compared if row["extend_with"] == wait]
     lines += _on_controls(compared, wait)
     votes = [row for row in rows if row["method"].startswith("majority@")]
-    lines += [_on_votes(votes, rows)] if votes else []
-    known = "unknown" if slips is None else f"{100 * slips:.1f} %"
-    return [*lines, f"Share of training traces with a planted slip: {known}."]
+    return lines + ([_on_votes(votes, rows)] if votes else [])
+
+
+def training_statements(facts: Mapping[str, Any]) -> list[str]:
+    """Repeat what the training data says of its traces: planted slips, and its own note."""
+    rate = facts["slip_rate"]
+    known = "unknown" if rate is None else f"{100 * rate:.1f} %"
+    lines = [f"Share of training traces with a planted slip: {known}."]
+    return lines + ([facts["note"]] if facts["note"] else [])
 
 
 def _place(one: Measured) -> tuple[int, int]:
