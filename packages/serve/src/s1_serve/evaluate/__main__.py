@@ -70,7 +70,7 @@ def _write(
     inputs: dict[str, Artifact],
     questions: Sequence[Question],
 ) -> None:
-    from s1_serve.evaluate import figures, page, sources, summary, table
+    from s1_serve.evaluate import page, sources, summary, table
     from s1_serve.evaluate.samples import Sample
 
     measured = _measure(config, questions)
@@ -99,17 +99,27 @@ def _write(
             "sha256": hashlib.sha256((draft.path / "samples.parquet").read_bytes()).hexdigest(),
         },
     }
-    drawn = {
-        "Accuracy against thinking": figures.thinking(rows, config.extend_with),
-        "What an extend changes": figures.extends(compared, rows) if compared else "",
-        "Sequential against parallel": figures.parallel(rows, config.extend_with),
-    }
-    for name, svg in zip(("thinking", "extends", "parallel"), drawn.values(), strict=True):
-        if svg:
-            draft.write_text(f"{name}.svg", svg)
+    drawn = _draw(draft, rows, compared, config.extend_with)
     draft.write_text("report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     draft.write_text("report.html", page.page(report, drawn, samples, questions))
     table.show(report, cli.console())
+
+
+def _draw(
+    draft: artifacts.Draft, rows: list[Any], compared: list[Any], wait: str
+) -> dict[str, str]:
+    """Write the figures as files and give them by title, for the page."""
+    from s1_serve.evaluate import figures
+
+    drawn = {
+        ("thinking", "Accuracy against thinking"): figures.thinking(rows, wait),
+        ("parallel", "Sequential against parallel"): figures.parallel(rows, wait),
+    }
+    if compared:
+        drawn["extends", "What an extend changes"] = figures.extends(compared, rows)
+    for (name, _), svg in drawn.items():
+        draft.write_text(f"{name}.svg", svg)
+    return {title: svg for (_, title), svg in drawn.items()}
 
 
 def _training_facts(s1k: Artifact | None) -> dict[str, Any]:

@@ -44,7 +44,6 @@ def page(
         *(
             f"<h2>{escape(title)}</h2><div class='figure'>{figure}</div>"
             for title, figure in figures.items()
-            if figure
         ),
         "<h2>Extends against none</h2>" + _compared(report),
         "<h2>By source</h2>" + _sources(report),
