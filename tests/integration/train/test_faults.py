@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,29 @@ def test_a_loss_that_is_not_finite_names_the_samples(s1k: Path, tmp_path: Path) 
     step = int(line.partition("of step ")[2].split()[0])
     kept = artifacts.load(max((folder / "checkpoints").glob("step-*")), kind="checkpoint")
     assert kept.config["step"] == step - 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 KiB; making one needs root."""
+    place = tmp_path / "small"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", place])
+    if made.returncode:
+        pytest.skip("cannot mount a small file system here (needs root)")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(
+    small_disk: Path, s1k: Path, trained: Path
+) -> None:
+    """100 samples and a model of 0.2M parameters are both larger than the disk."""
+    fitted = run("--data", s1k, "--out", small_disk / "run", *SCRATCH)
+    shutil.rmtree(small_disk / "run", ignore_errors=True)
+    exported = run("--run", trained, "--out", small_disk / "model", module="export")
+    for ended in (fitted, exported):
+        assert ended.returncode == 2, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert "No space left" in ended.stderr or "disk is full" in ended.stderr
+    assert not (small_disk / "model").exists()

@@ -19,7 +19,9 @@ from s1_train.net import weights
 @pytest.fixture(scope="module")
 def network() -> LossNetwork:
     torch.manual_seed(0)
-    shape = ModelShape(hidden_size=64, num_layers=2, intermediate_size=96, num_kv_heads=2)
+    shape = ModelShape(
+        hidden_size=64, num_layers=2, intermediate_size=96, num_heads=2, num_kv_heads=1
+    )
     return LossNetwork(weights.build(shape, 120, None)).train()
 
 

@@ -45,6 +45,7 @@ def test_where_the_work_is_done_is_no_part_of_the_recipe() -> None:
         (("--precision=bf16-true",), "precision"),
         (("--optimiser.lr=0",), "lr"),
         (("--batch_size=0",), "batch_size"),
+        (("--model.num_heads=8",), "num_heads is 16"),
         (("--strategy=fsdp2", "--optimiser.name=muon"), "muon"),
         (("--optimizer.lr=1",), "optimiser.lr"),
     ],

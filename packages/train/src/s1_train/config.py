@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 ConfigT = TypeVar("ConfigT")
+_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
 
 def _check(holds: bool, message: str) -> None:
@@ -36,6 +37,12 @@ class ModelShape:
     def __post_init__(self) -> None:
         _check(self.hidden_size % self.num_heads == 0, "model.num_heads must divide hidden_size")
         _check(self.num_heads % self.num_kv_heads == 0, "model.num_kv_heads must divide num_heads")
+        size = self.hidden_size // self.num_heads
+        _check(
+            size in _HEAD_SIZES,
+            f"model.hidden_size / num_heads is {size}; vLLM on a CPU fails unless it is one of"
+            f" {', '.join(map(str, _HEAD_SIZES))}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

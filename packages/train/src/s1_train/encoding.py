@@ -5,6 +5,7 @@ The rule follows the segments that core.chat rendered, never a search in the tex
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -74,9 +75,9 @@ class Samples(Sequence[TokenizedExample]):
     def write(samples: Iterable[TokenizedExample], folder: Path) -> None:
         """Lay samples out in `folder`."""
         samples = list(samples)
-        np.save(folder / "token_ids.npy", np.concatenate([s.token_ids for s in samples]))
-        np.save(folder / "is_target.npy", np.concatenate([s.is_target for s in samples]))
-        np.save(folder / "ends.npy", np.cumsum([len(s.token_ids) for s in samples]))
+        _save(folder / "token_ids.npy", np.concatenate([s.token_ids for s in samples]))
+        _save(folder / "is_target.npy", np.concatenate([s.is_target for s in samples]))
+        _save(folder / "ends.npy", np.cumsum([len(s.token_ids) for s in samples]))
         (folder / "ids.txt").write_text("".join(f"{s.id}\n" for s in samples))
 
     def __len__(self) -> int:
@@ -86,6 +87,13 @@ class Samples(Sequence[TokenizedExample]):
         end = int(self._ends[index])
         part = slice(end - self.lengths[index] - 1, end)
         return TokenizedExample(self._names[index], self._token_ids[part], self._is_target[part])
+
+
+def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """Write an array; by way of bytes, because numpy's own error on a full disk has no errno."""
+    content = io.BytesIO()
+    np.save(content, array)
+    path.write_bytes(content.getbuffer())
 
 
 def segments_of(example: Example, text_format: chat.Format) -> tuple[chat.Segment, ...]:

@@ -74,6 +74,7 @@ def describe(
 def _write_network(job: Job, checkpoint: Path, folder: RunFolder, out: Path) -> float:
     """Write config and weights, check them, and say how far rounding to bf16 moves a logit."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     base = Path(job.base) if job.base else None
@@ -83,7 +84,12 @@ def _write_network(job: Job, checkpoint: Path, folder: RunFolder, out: Path) -> 
     exact = _logits(network, sample.input_ids)
     _cast(network, torch.bfloat16)
     network.config.use_cache = True
-    network.save_pretrained(out)
+    try:
+        network.save_pretrained(out)
+    except SafetensorError as error:  # not an OSError, also where the disk is full
+        raise UserError(
+            f"cannot write to {out.parent}: {error}; mend that and run again"
+        ) from error
     _cast(network, torch.float32)
     rounded = _logits(network, sample.input_ids)
     written = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
