@@ -180,6 +180,13 @@ def test_a_gain_and_a_loss_are_said_in_words():
     assert "It never falls." in text
 
 
+def test_an_extend_that_was_never_used_is_not_called_without_effect():
+    _, ms = everything({0: 20, 1: 20, 2: 20})
+    (row, *_) = summary.comparisons(ms, "Wait", 0)
+    said = summary.statements([], [row | {"mean_used_extends": 0.0}], "Wait")
+    assert any("was never used" in line for line in said)
+
+
 def test_what_the_training_data_says_of_itself_is_repeated():
     said = summary.training_statements({"slip_rate": 0.125, "note": "By construction."})
     assert "planted slip: 12.5 %" in said[0] and said[1] == "By construction."

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#c2571a", "#2d7d46", "#666666"
 ARM_COLOURS = (ORANGE, GREEN, "#7a4fa3", "#9a7b12")
 SIZE = (7.2, 4.4)
+SMALLEST_RANGE = 5.0
+"""percent; all-zero accuracies would be drawn on an axis that suggests hundredths"""
 
 
 def thinking(rows: Sequence[Run], wait: str) -> str:
@@ -57,6 +59,8 @@ def extends(compared: Sequence[Mapping[str, Any]], rows: Sequence[Run]) -> str:
             label=f'"{string}"' if string else "no text (empty string)",
         )
     axes.axhline(0, color=GREY, lw=1)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -SMALLEST_RANGE / 2), max(high, SMALLEST_RANGE / 2))
     axes.set_xticks(sorted({row["extends"] for row in compared}))
     axes.set_xlabel("forced extends")
     none = next(row for row in rows if row["method"] == EXTENDS and not row["extends"])
@@ -174,5 +178,5 @@ def _log_axis(axes: Axes, label: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.set_xlabel(label)
     axes.set_ylabel("accuracy (%)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max(axes.get_ylim()[1], SMALLEST_RANGE))
     axes.legend(loc="best", edgecolor="none", framealpha=0.9)

@@ -209,6 +209,11 @@ def _both(before: Run, after: Run) -> tuple[float, float]:
 
 
 def _on_extend(row: Mapping[str, Any]) -> str:
+    if not row["mean_used_extends"]:
+        return (
+            f"{_arm(row['extend_with'])} x {row['extends']} was never used: no answer tried to "
+            "end its thinking before the maximum."
+        )
     return (
         f"{_arm(row['extend_with'])} x {row['extends']}: {_gain(row)}; "
         f"{row['wrong_to_right']} wrong answers became right, "
