@@ -16,9 +16,7 @@ from s1_core.errors import UserError
 from s1_train import tokenizer
 from s1_train.encoding import (
     IGNORE_INDEX,
-    Document,
     Samples,
-    document_segments,
     encode,
     segments_of,
 )
@@ -62,13 +60,10 @@ def test_segments_give_the_ids_of_the_whole_text(question: str, thinking: str, n
     assert sample.token_ids[: len(prompt)].tolist() == prompt
 
 
-def test_documents_carry_loss_everywhere() -> None:
-    (sample,) = encode([("d", document_segments(Document(id="d", text="two and 3")))], WORDS)
-    assert sample.is_target.all()
-    assert sample.token_ids[-1] == WORDS.token_to_id(chat.END_OF_TEXT)
+def test_every_token_may_carry_loss() -> None:
     segments = chat.render(S1, "q", "t", "a")
-    (all_targets,) = encode([("e", segments)], WORDS, all_targets=True)
-    assert all_targets.is_target.all()
+    (sample,) = encode([("e", segments)], WORDS, all_targets=True)
+    assert sample.is_target.all()
 
 
 def test_samples_come_back_from_disk(tmp_path: Path) -> None:

@@ -25,14 +25,6 @@ IGNORE_INDEX = -100
 _BATCH = 2048
 
 
-@dataclass(frozen=True, kw_only=True)
-class Document:
-    """A plain text of an artifact of kind "documents"; every token of it carries loss."""
-
-    id: str
-    text: str
-
-
 @dataclass(frozen=True)
 class TokenizedExample:
     """Token ids of one sample and which of them are to be predicted."""
@@ -101,11 +93,6 @@ def segments_of(example: Example, text_format: chat.Format) -> tuple[chat.Segmen
     thinking = "\n".join(example.thinking_trajectories).strip()
     answer = chat.answer_text(example.attempt)
     return chat.render(text_format, example.question, thinking, answer)
-
-
-def document_segments(document: Document) -> tuple[chat.Segment, ...]:
-    """Render a plain text: all of it a target, closed by the end-of-text token."""
-    return (chat.Segment(document.text + chat.END_OF_TEXT, True),)
 
 
 def encode(

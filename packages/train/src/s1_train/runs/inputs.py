@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from s1_core import artifacts, chat
-from s1_core.errors import UserError
 from s1_core.records import Example
 from s1_train import tokenizer
 from s1_train.config import TrainConfig
-from s1_train.encoding import Document, document_segments, segments_of
+from s1_train.encoding import segments_of
 from s1_train.net import weights
 from s1_train.runs.folder import Identity
 
@@ -29,11 +28,7 @@ class Inputs:
     def find(config: TrainConfig) -> Inputs:
         """Open the artifacts; one that is missing, altered or of another kind is a UserError."""
         chat.format_named(config.format)
-        data = artifacts.load(config.data)
-        if data.kind not in ("s1k", "documents"):
-            raise UserError(
-                f"{data.path} holds {data.kind!r}, wanted 's1k' or 'documents'; fix --data"
-            )
+        data = artifacts.load(config.data, kind="s1k")
         return Inputs(config, data, weights.find(config.base, config.base_revision))
 
     @cached_property
@@ -53,9 +48,6 @@ class Inputs:
 
     def samples(self) -> list[Sample]:
         """Render the data: (id, segments) a row."""
-        if self.data.kind == "documents":
-            documents = self.data.read("documents", Document)
-            return [(row.id, document_segments(row)) for row in documents]
         text_format = chat.format_named(self.config.format)
         examples = self.data.read("examples", Example)
         return [(row.question_id, segments_of(row, text_format)) for row in examples]
