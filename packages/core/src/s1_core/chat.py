@@ -14,6 +14,8 @@ from s1_core.errors import UserError
 from s1_core.splitter import Marks, Splitter
 
 TURN_START, TURN_END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
+ANSWER_START = "<|im_start|>answer"
+"""the end-of-thinking delimiter of s1: there is no token of its own for it (spec 1.9)"""
 PAD = "<|fim_pad|>"
 SYSTEM_PROMPT = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 SPECIAL_TOKENS = (
@@ -56,11 +58,15 @@ class Format:
 FORMATS = {
     fmt.name: fmt
     for fmt in (
-        Format(name="s1", thinking_start=f"{TURN_START}think", answer_start=f"{TURN_START}answer"),
+        Format(
+            name="s1",
+            thinking_start="<|im_start|>think",
+            answer_start=ANSWER_START,
+        ),
         Format(
             name="s1-steps",
-            thinking_start=TURN_START,
-            answer_start=f"{TURN_START}answer",
+            thinking_start="<|im_start|>",
+            answer_start=ANSWER_START,
             counts_steps=True,
         ),
         Format(name="think", thinking_start="<think>", answer_start="</think>"),
