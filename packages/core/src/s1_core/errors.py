@@ -23,3 +23,9 @@ class Interrupted(S1Error):
     """Stopped on request with everything saved; running the same command again goes on."""
 
     exit_code = 75
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise UserError with `message` unless `holds`: the checks of a configuration."""
+    if not holds:
+        raise UserError(message)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from s1_core.errors import require
+
 BENCHMARKS = ("aime24", "math500", "gsm8k", "heldout")
 
 
@@ -23,9 +25,9 @@ class SourceConfig:
     """reference: the human solution is the trace, and rows without one leave"""
 
     def __post_init__(self) -> None:
-        _check(self.num_questions > 0, "source.num_questions must be at least 1")
+        require(self.num_questions > 0, "source.num_questions must be at least 1")
         fits = (self.kind, self.teacher) in (("bank", "bank"), ("local", "reference"))
-        _check(
+        require(
             fits,
             f"source.teacher {self.teacher} has no traces for source.kind {self.kind};"
             " bank goes with bank, reference with local",
@@ -45,11 +47,11 @@ class DecontaminationConfig:
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.benchmarks if name not in BENCHMARKS]
-        _check(
+        require(
             not unknown,
             f"unknown benchmark {', '.join(unknown)}; valid are {', '.join(BENCHMARKS)}",
         )
-        _check(self.shingle_words > 0, "decontamination.shingle_words must be at least 1")
+        require(self.shingle_words > 0, "decontamination.shingle_words must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class DifficultyConfig:
     """what counts the thinking: embedded, words, or the path of a tokenizer.json"""
 
     def __post_init__(self) -> None:
-        _check(0 <= self.drop_fraction < 1, "difficulty.drop_fraction must be in [0, 1)")
+        require(0 <= self.drop_fraction < 1, "difficulty.drop_fraction must be in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,7 @@ class DiversityConfig:
 
     def __post_init__(self) -> None:
         smallest = min(self.num_features - 1, self.num_dimensions, self.num_domains)
-        _check(smallest > 0, "diversity.num_* must be at least 1 (num_features 2)")
+        require(smallest > 0, "diversity.num_* must be at least 1 (num_features 2)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class SelectionConfig:
     """exactly this many, or an error"""
 
     def __post_init__(self) -> None:
-        _check(self.num_rows > 0, "selection.num_rows must be at least 1")
+        require(self.num_rows > 0, "selection.num_rows must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +123,9 @@ class BuildConfig:
     selection: SelectionConfig = field(default_factory=SelectionConfig)
 
     def __post_init__(self) -> None:
-        _check(0 <= self.seed < 2**31, "seed must be in [0, 2^31)")
-        _check(self.workers > 0, "workers must be at least 1")
-        _check(self.documents >= 0, "documents must not be negative")
+        require(0 <= self.seed < 2**31, "seed must be in [0, 2^31)")
+        require(self.workers > 0, "workers must be at least 1")
+        require(self.documents >= 0, "documents must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +144,4 @@ class BenchmarkConfig:
     """of the bank (heldout only)"""
 
     def __post_init__(self) -> None:
-        _check(self.num_questions is None or self.num_questions > 0, "num_questions must be > 0")
-
-
-def _check(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
+        require(self.num_questions is None or self.num_questions > 0, "num_questions must be > 0")

@@ -12,13 +12,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from s1_core.errors import require
+
 ConfigT = TypeVar("ConfigT")
 _HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-
-
-def _check(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +32,10 @@ class ModelShape:
     tie_embeddings: bool = True
 
     def __post_init__(self) -> None:
-        _check(self.hidden_size % self.num_heads == 0, "model.num_heads must divide hidden_size")
-        _check(self.num_heads % self.num_kv_heads == 0, "model.num_kv_heads must divide num_heads")
+        require(self.hidden_size % self.num_heads == 0, "model.num_heads must divide hidden_size")
+        require(self.num_heads % self.num_kv_heads == 0, "model.num_kv_heads must divide num_heads")
         size = self.hidden_size // self.num_heads
-        _check(
+        require(
             size in _HEAD_SIZES,
             f"model.hidden_size / num_heads is {size}; vLLM on a CPU fails unless it is one of"
             f" {', '.join(map(str, _HEAD_SIZES))}",
@@ -59,8 +56,8 @@ class TokenizerConfig:
     """otherwise: folder holding the tokenizer of a model from scratch"""
 
     def __post_init__(self) -> None:
-        _check(self.vocab_size >= 300, "tokenizer.vocab_size must be at least 300 (256 bytes)")
-        _check(self.num_sources <= 1, "tokenizer.train, phrases and path exclude each other")
+        require(self.vocab_size >= 300, "tokenizer.vocab_size must be at least 300 (256 bytes)")
+        require(self.num_sources <= 1, "tokenizer.train, phrases and path exclude each other")
 
     @property
     def num_sources(self) -> int:
@@ -88,10 +85,10 @@ class OptimiserConfig:
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self.lr > 0 and self.muon_lr > 0, "optimiser.lr and muon_lr must be above 0")
-        _check(0 <= self.warmup_fraction < 1, "optimiser.warmup_fraction must be in [0, 1)")
-        _check(0 <= self.final_fraction <= 1, "optimiser.final_fraction must be in [0, 1]")
-        _check(self.clip_norm > 0, "optimiser.clip_norm must be above 0")
+        require(self.lr > 0 and self.muon_lr > 0, "optimiser.lr and muon_lr must be above 0")
+        require(0 <= self.warmup_fraction < 1, "optimiser.warmup_fraction must be in [0, 1)")
+        require(0 <= self.final_fraction <= 1, "optimiser.final_fraction must be in [0, 1]")
+        require(self.clip_norm > 0, "optimiser.clip_norm must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +100,9 @@ class CheckpointConfig:
     keep: int = 2
 
     def __post_init__(self) -> None:
-        _check(self.every_steps > 0, "checkpoints.every_steps must be at least 1")
-        _check(self.every_minutes > 0, "checkpoints.every_minutes must be above 0")
-        _check(self.keep > 0, "checkpoints.keep must be at least 1")
+        require(self.every_steps > 0, "checkpoints.every_steps must be at least 1")
+        require(self.every_minutes > 0, "checkpoints.every_minutes must be above 0")
+        require(self.keep > 0, "checkpoints.keep must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,16 +157,18 @@ class TrainConfig:
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
 
     def __post_init__(self) -> None:
-        _check(self.batch_size > 0, "batch_size must be at least 1")
-        _check(self.block_size > 1, "block_size must be at least 2")
-        _check(self.epochs > 0, "epochs must be at least 1")
-        _check(self.max_steps >= 0 and self.devices >= 0, "max_steps and devices cannot be below 0")
-        _check(self.log_every > 0 and self.micro_tokens > 0, "log_every, micro_tokens: at least 1")
-        _check(
+        require(self.batch_size > 0, "batch_size must be at least 1")
+        require(self.block_size > 1, "block_size must be at least 2")
+        require(self.epochs > 0, "epochs must be at least 1")
+        require(
+            self.max_steps >= 0 and self.devices >= 0, "max_steps and devices cannot be below 0"
+        )
+        require(self.log_every > 0 and self.micro_tokens > 0, "log_every, micro_tokens: at least 1")
+        require(
             (self.tokenizer.num_sources == 1) == (self.base == "none"),
             "tokenizer.train, phrases or path belongs to --base none, and only to it",
         )
-        _check(
+        require(
             self.strategy == "ddp" or self.optimiser.name == "adamw",
             "muon needs whole matrices; use strategy ddp with it",
         )
