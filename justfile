@@ -94,15 +94,15 @@ test *args: setup
     "{{python}}" -m pytest -m "not slow" "$@"
 
 [group('develop')]
-lint:
+lint: setup
     ruff check . && ruff format --check .
 
 [group('develop')]
-types:
+types: setup
     mypy packages/core/src packages/data/src packages/train/src packages/serve/src
 
 [group('develop')]
-imports:
+imports: setup
     lint-imports
 
 # rewrite the pinned requirement files from the .in files

@@ -51,7 +51,10 @@ def run_step(step: Step, out: Path) -> int:
     SIGTERM and Ctrl-C reach the verb, which is given the time it needs to save its work.
     """
     arguments = [word.replace("{out}", str(out)) for word in step.run]
-    child = subprocess.Popen([sys.executable, "-m", *arguments], preexec_fn=die_with_parent)
+    # A session of its own: Ctrl-C in a terminal reaches us alone, and the verb hears it once.
+    child = subprocess.Popen(
+        [sys.executable, "-m", *arguments], start_new_session=True, preexec_fn=die_with_parent
+    )
     while True:
         try:
             return child.wait()
