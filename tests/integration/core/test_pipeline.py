@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from processes import alive
+
 VERB = """
 import pathlib, sys
 out, action = pathlib.Path(sys.argv[1]), sys.argv[2]
@@ -94,10 +96,7 @@ def test_a_killed_line_takes_its_verb_along(place: Path) -> None:
     line.kill()
     line.wait(30)
     for _ in range(100):
-        if not Path(f"/proc/{child}").exists():
-            return
-        state = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        if state == "Z":
-            return
+        if not alive(child):
+            break
         time.sleep(0.05)
-    pytest.fail("the verb lives on")
+    assert not alive(child)

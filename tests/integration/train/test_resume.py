@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from integration.train.verbs import NUM_STEPS, SCRATCH, command, done, metrics, run, samples
+from processes import alive
 
 pytestmark = pytest.mark.multiprocess
 
@@ -57,14 +58,6 @@ def test_kill_9_of_the_launcher(s1k: Path, trained: Path, tmp_path: Path) -> Non
         assert time.monotonic() < deadline, "a worker outlived its launcher"
         time.sleep(0.05)
     assert f"from step 10 of {NUM_STEPS}" in goes_on(folder, s1k, trained)
-
-
-def alive(pid: int) -> bool:
-    """Say whether a process is there and not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.slow
