@@ -96,6 +96,23 @@ def test_flags_override_the_recipe_and_nested_keys_arrive(recipes: Path) -> None
         assert found == Probe(out=Path("x"), num_rows=5, inner=Inner(lr=1e-4, num_steps=9))
 
 
+def test_without_config_the_default_recipe_is_read_and_flags_override_it(recipes: Path) -> None:
+    (recipes / "small.yaml").write_text("num_rows: 5\nnames: [a]\n")
+    (recipes / "other.yaml").write_text("num_rows: 6\n")
+    found = config_parser.parse(Probe, ["--out", "x", "--names", "b"], "probe", "small")
+    assert (found.num_rows, found.names) == (5, ("b",))
+    named = config_parser.parse(Probe, ["--out", "x", "--config", "other"], "probe", "small")
+    assert (named.num_rows, named.names) == (6, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("a", ("a",)), ("a, b", ("a", "b")), ('["a,b"]', ("a,b",)), ("[a, b]", ("a", "b")), ("", ())],
+)
+def test_a_list_of_words_may_be_written_with_commas(text: str, names: tuple[str, ...]) -> None:
+    assert parsed("--out", "x", f"--names={text}").names == names
+
+
 def test_dashes_and_underscores_are_one_flag() -> None:
     found = parsed("--out", "x", "--num-rows", "4", "--inner.num-steps=3")
     assert (found.num_rows, found.inner.num_steps) == (4, 3)

@@ -18,7 +18,6 @@ from s1_train.encoding import (
     IGNORE_INDEX,
     Samples,
     encode,
-    segments_of,
 )
 
 S1 = chat.FORMATS["s1"]
@@ -28,7 +27,7 @@ WORDS = tokenizer.train(TEXTS, 400)
 
 def test_loss_is_on_header_trace_answer_and_end_of_turn() -> None:
     example = factories.example(thinking_trajectories=("It is 5.",), attempt="5")
-    (sample,) = encode([("a", segments_of(example, S1))], WORDS)
+    (sample,) = encode([("a", chat.render_example(S1, example))], WORDS)
     learnt = WORDS.decode(sample.token_ids[sample.is_target].tolist(), skip_special_tokens=False)
     assert learnt == "<|im_start|>think\nIt is 5.\n<|im_start|>answer\nAnswer: 5<|im_end|>"
     read = WORDS.decode(sample.token_ids[~sample.is_target].tolist(), skip_special_tokens=False)
@@ -40,7 +39,7 @@ def test_loss_is_on_header_trace_answer_and_end_of_turn() -> None:
 
 def test_trajectories_are_joined_by_newlines() -> None:
     example = factories.example(thinking_trajectories=("One.", "Two. "), attempt="Answer: 5")
-    text = "".join(part.text for part in segments_of(example, S1))
+    text = "".join(part.text for part in chat.render_example(S1, example))
     assert "think\nOne.\nTwo.\n<|im_start|>answer\nAnswer: 5<|im_end|>" in text
 
 

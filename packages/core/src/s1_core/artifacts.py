@@ -52,6 +52,12 @@ class Artifact:
     config: dict[str, Any]
     parents: dict[str, str]
     sha256: str
+    files: tuple[dict[str, Any], ...]
+
+    def num_rows(self, name: str) -> int:
+        """Return how many records a Parquet file holds, without opening it."""
+        rows = {entry["path"]: entry["rows"] for entry in self.files}
+        return int(rows[_parquet(name)])
 
     def read(self, name: str, cls: type[RecordT]) -> list[RecordT]:
         """Read a Parquet file of records; a missing file is a UserError."""
@@ -110,6 +116,7 @@ def load(path: Path | str, *, kind: str | None = None) -> Artifact:
         config=manifest["config"],
         parents=manifest["parents"],
         sha256=hashlib.sha256(content).hexdigest(),
+        files=tuple(manifest["files"]),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from s1_core.errors import UserError
+from s1_core.records import Example
 from s1_core.splitter import Marks, Splitter
 
 TURN_START, TURN_END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
@@ -127,6 +128,12 @@ def render(fmt: Format, question: str, thinking: str, answer: str) -> tuple[Segm
         Segment(TURN_END, is_target=True),
         Segment("\n", is_target=False),
     )
+
+
+def render_example(fmt: Format, example: Example) -> tuple[Segment, ...]:
+    """Render an s1k row (spec 1.9): trajectories joined by newlines, then the answer text."""
+    thinking = "\n".join(example.thinking_trajectories).strip()
+    return render(fmt, example.question, thinking, answer_text(example.attempt))
 
 
 def completion(segments: Sequence[Segment]) -> str:

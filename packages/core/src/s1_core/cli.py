@@ -39,17 +39,19 @@ def run(
     main: Callable[[ConfigT], int | None],
     *,
     package: str,
+    recipe: str | None = None,
     argv: Sequence[str] | None = None,
 ) -> NoReturn:
     """Parse a configuration, call `main` with it and exit with the house's codes.
 
     `--config` takes a path or the name of a file in packages/<package>/configs; flags override
-    it. A `POSITIONAL: ClassVar[str]` of the class names the field that needs no flag.
+    it, and `recipe` names the file read without one. A `POSITIONAL: ClassVar[str]` of the class
+    names the field that needs no flag.
     SIGTERM and Ctrl-C raise KeyboardInterrupt in `main` and end in exit code 75.
     """
     with _stoppable():
         try:
-            config = parse(config_class, sys.argv[1:] if argv is None else argv, package)
+            config = parse(config_class, sys.argv[1:] if argv is None else argv, package, recipe)
             code = main(config) or 0
         except S1Error as error:
             code = _fail(str(error), error.exit_code)

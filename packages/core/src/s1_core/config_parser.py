@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -15,10 +16,14 @@ ConfigT = TypeVar("ConfigT")
 _TRUTHS = {"true", "false", "yes", "no", "null"}
 
 
-def parse(config_class: type[ConfigT], argv: Sequence[str], package: str) -> ConfigT:
+def parse(
+    config_class: type[ConfigT], argv: Sequence[str], package: str, recipe: str | None = None
+) -> ConfigT:
     """Build a configuration from `--config` files and flags; a flag wins wherever it stands.
 
-    Raises UserError for unknown keys, values of a wrong type and a refusing `__post_init__`.
+    Without `--config` the file named `recipe` is read, if one is given. A list of words may be
+    written `a,b`. Raises UserError for unknown keys, values of a wrong type and a refusing
+    `__post_init__`.
     """
     from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
@@ -29,9 +34,13 @@ def parse(config_class: type[ConfigT], argv: Sequence[str], package: str) -> Con
         _checked(flag, value, keys, package) for flag, value in _pairs(config_class, argv, keys)
     ]
     arguments.sort(key=lambda argument: not argument.startswith("--config="))
+    if recipe is not None and not any(word.startswith("--config=") for word in arguments):
+        arguments.insert(0, f"--config={_recipe(recipe, package)}")
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(exit_on_error=False, default_env=False)
-    parser.add_argument("--config", action="config", help="A YAML file, or the name of a recipe.")
+    default = f" Default: {recipe}." if recipe else ""
+    about = f"A YAML file, or the name of a recipe.{default}"
+    parser.add_argument("--config", action="config", help=about)
     parser.add_class_arguments(config_class)
     try:
         found = vars(parser.instantiate(parser.parse_args(arguments)))
@@ -90,6 +99,8 @@ def _checked(flag: str, value: str | None, keys: Mapping[str, Any], package: str
         fault = _unknown(flag[2:].removesuffix("+"), keys, "flag")
         if fault:
             raise UserError(fault)
+    if value is not None and keys.get(flag[2:]) == tuple[str, ...] and value[:1] not in ("[", "("):
+        value = json.dumps([word.strip() for word in value.split(",") if word.strip()])
     return flag if value is None else f"{flag}={value}"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s1_core import artifacts, chat, cli
+from s1_core.cache import Cache
 from s1_core.records import Attempt, Question
-from s1_serve.cache import Cache
 from s1_serve.completions import Completion, CompletionRequest, Sampling
 from s1_serve.config import AttemptsConfig
 

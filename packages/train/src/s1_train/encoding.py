@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s1_core import chat
-from s1_core.records import Example
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -86,13 +85,6 @@ def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
     content = io.BytesIO()
     np.save(content, array)
     path.write_bytes(content.getbuffer())
-
-
-def segments_of(example: Example, text_format: chat.Format) -> tuple[chat.Segment, ...]:
-    """Render an s1k row (spec 1.9): trajectories joined by newlines, then the answer text."""
-    thinking = "\n".join(example.thinking_trajectories).strip()
-    answer = chat.answer_text(example.attempt)
-    return chat.render(text_format, example.question, thinking, answer)
 
 
 def encode(

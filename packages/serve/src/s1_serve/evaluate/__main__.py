@@ -130,7 +130,7 @@ def _training_facts(s1k: Artifact | None) -> dict[str, Any]:
 
 
 def _measure(config: EvaluateConfig, questions: Sequence[Question]) -> list[Any]:
-    from s1_serve.cache import Cache
+    from s1_core.cache import Cache
     from s1_serve.engine import LazyEngine
     from s1_serve.evaluate.runner import Runner
     from s1_serve.evaluate.samples import graded

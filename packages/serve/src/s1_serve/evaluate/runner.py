@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from s1_core import artifacts, chat
+from s1_core.cache import Cache
 from s1_core.errors import UserError
 from s1_core.records import Question
 from s1_serve.budget import loop
 from s1_serve.budget.plan import Limits, Plan, delimiters, resolve
-from s1_serve.cache import Cache
 from s1_serve.completions import Sampling
 from s1_serve.engine import LazyEngine, version
 from s1_serve.evaluate.config import EvaluateConfig

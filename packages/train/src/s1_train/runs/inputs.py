@@ -9,7 +9,6 @@ from s1_core import artifacts, chat
 from s1_core.records import Example
 from s1_train import tokenizer
 from s1_train.config import TrainConfig
-from s1_train.encoding import segments_of
 from s1_train.net import weights
 from s1_train.runs.folder import Identity
 
@@ -50,4 +49,4 @@ class Inputs:
         """Render the data: (id, segments) a row."""
         text_format = chat.format_named(self.config.format)
         examples = self.data.read("examples", Example)
-        return [(row.question_id, segments_of(row, text_format)) for row in examples]
+        return [(row.question_id, chat.render_example(text_format, row)) for row in examples]
