@@ -1,0 +1,1 @@
+"""The mappings of published datasets, one small module a family."""
