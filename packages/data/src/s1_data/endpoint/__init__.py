@@ -1,0 +1,1 @@
+"""Models behind OpenAI-compatible endpoints: asked with patience, paid once, within a budget."""
