@@ -1,7 +1,9 @@
 """Measure every arm in one run, in rotated order, by CPU time, and print ratios: `just bench`.
 
 A bench is a file tests/bench/<room>/bench_*.py with TITLE, PEER (the arm the others are divided
-by) and arms() -> {name: callable}; set-up belongs into arms(), outside the timer.
+by) and arms() -> {name: callable}; set-up belongs into arms(), outside the timer. REPEATS says how
+often, 5 when it is not there. With APART each arm runs in a forked child, cold, and what the
+system accounts to that child is shown: CPU seconds and peak memory, the set-up's included.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -47,6 +50,36 @@ def measure(arms: dict[str, Callable[[], object]], repeats: int) -> dict[str, li
     return seconds
 
 
+def measure_apart(
+    arms: dict[str, Callable[[], object]], repeats: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """CPU seconds of each arm and repeat, and the most memory of each arm in GB."""
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    peaks = dict.fromkeys(arms, 0.0)
+    for _ in range(repeats):
+        for name, arm in arms.items():
+            used = child(arm)
+            seconds[name].append(used.ru_utime + used.ru_stime)
+            peaks[name] = max(peaks[name], used.ru_maxrss * 1024 / 1e9)
+    return seconds, peaks
+
+
+def child(arm: Callable[[], object]) -> resource.struct_rusage:
+    """Run an arm in a forked child and return what the system says it used."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            arm()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status, used = os.wait4(pid, 0)
+    if status:
+        raise SystemExit("an arm failed in its child")
+    return used
+
+
 def processor() -> str:
     """Name the processor and how many cores of it this process may use."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -54,13 +87,17 @@ def processor() -> str:
     return f"{model or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
 
 
-def table(title: str, peer: str, seconds: dict[str, list[float]]) -> Table:
+def table(title: str, peer: str, seconds: dict[str, list[float]], peaks: dict[str, float]) -> Table:
     """Show medians, their spread, and how many times less CPU than the peer an arm needs."""
     shown = Table("arm", "CPU-s (median)", "min-max", f"speed against {peer}", title=title)
+    if peaks:
+        shown.add_column("peak GB")
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, values in seconds.items():
         spread = f"{min(values):.3f}-{max(values):.3f}"
-        shown.add_row(name, f"{medians[name]:.3f}", spread, f"{medians[peer] / medians[name]:.2f}x")
+        speed = f"{medians[peer] / medians[name]:.2f}x"
+        peak = [f"{peaks[name]:.2f}"] if peaks else []
+        shown.add_row(name, f"{medians[name]:.3f}", spread, speed, *peak)
     return shown
 
 
@@ -69,16 +106,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
     rooms = sorted({p.parent.name for p in HERE.glob("*/bench_*.py")})
     parser.add_argument("rooms", nargs="*", choices=[*rooms, []], default=[])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int)
     given = parser.parse_args()
     console, results = Console(), {}
     for path in sorted(HERE.glob("*/bench_*.py")):
         if given.rooms and path.parent.name not in given.rooms:
             continue
         bench = load(path)
-        seconds = measure(bench.arms(), given.repeats)
-        results[bench.TITLE] = {"peer": bench.PEER, "cpu_seconds": seconds}
-        console.print(table(bench.TITLE, bench.PEER, seconds))
+        repeats = given.repeats or getattr(bench, "REPEATS", 5)
+        peaks: dict[str, float] = {}
+        if getattr(bench, "APART", False):
+            seconds, peaks = measure_apart(bench.arms(), repeats)
+        else:
+            seconds = measure(bench.arms(), repeats)
+        found = {"peer": bench.PEER, "cpu_seconds": seconds}
+        results[bench.TITLE] = found | ({"peak_gb": peaks} if peaks else {})
+        console.print(table(bench.TITLE, bench.PEER, seconds, peaks))
     stamp = {"date": datetime.date.today().isoformat(), "processor": processor()}
     console.print(f"{stamp['processor']}, {stamp['date']}")
     RESULTS.parent.mkdir(exist_ok=True)

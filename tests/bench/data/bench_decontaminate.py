@@ -1,15 +1,17 @@
-"""Decontamination: shingles of the benchmarks in a set, against an index of both sides."""
+"""Decontamination: the hashed shingles of the benchmarks, against an index of both sides."""
 
 import random
 from collections import defaultdict
 from collections.abc import Callable
 
 from s1_core.records import Question, question_id
-from s1_data.decontaminate import normalise, sharing_shingles
+from s1_data.config import DecontaminationConfig
+from s1_data.filters.decontaminate import Screen, normalise
 
-TITLE = "decontaminate 20,000 questions against 1,200"
+TITLE = "decontaminate 59,000 questions against 1,200"
 PEER = "two-sided index"
 NUM_WORDS = 8
+NUM_SOURCES = 16
 
 
 def questions(num: int, seed: int) -> list[Question]:
@@ -44,18 +46,40 @@ def two_sided(pool: list[Question], tests: list[Question]) -> set[int]:
     return {number for shingle in ours.keys() & theirs.keys() for number in ours[shingle]}
 
 
+def one_sided(
+    pool: list[Question], tests: list[Question], *, across_sources: bool = False
+) -> set[int]:
+    """Ask our filter, source by source; across the sources each is also held against the others."""
+    options = DecontaminationConfig(benchmarks=(), across_sources=across_sources)
+    screen, size = Screen({"tests": tests}, options), -(-len(pool) // NUM_SOURCES)
+    found: set[int] = set()
+    for start in range(0, len(pool), size):
+        rows = pool[start : start + size]
+        rules, _ = screen.rules(str(start), rows)
+        screen.take([row for row, rule in zip(rows, rules, strict=True) if rule is None])
+        found |= {start + number for number, rule in enumerate(rules) if rule == "tests"}
+    return found
+
+
 def arms() -> dict[str, Callable[[], object]]:
-    """Both find the same rows: 200 spans of the benchmarks are planted in the pool."""
-    pool, tests = questions(20_000, 1), questions(1_200, 2)
-    for number in range(200):
+    """All find the same rows: 300 spans of the benchmarks are planted in the pool."""
+    pool, tests = questions(59_000, 1), questions(1_200, 2)
+    for number in range(300):
         span = " ".join(tests[number].question.split()[3:13])
         planted = f"{pool[number * 50].question} {span}"
         pool[number * 50] = Question(**{**pool[number * 50].__dict__, "question": planted})
-
-    def one_sided() -> set[int]:
-        rules = sharing_shingles(pool, {"tests": tests}, NUM_WORDS)
-        return {number for number, rule in enumerate(rules) if rule}
-
-    if one_sided() != two_sided(pool, tests):
-        raise SystemExit("the two rules disagree")
-    return {"set of the benchmarks' shingles": one_sided, PEER: lambda: two_sided(pool, tests)}
+    million = [row for _ in range(17) for row in pool][:1_000_000]
+    if (
+        not one_sided(pool, tests)
+        == one_sided(pool, tests, across_sources=True)
+        == two_sided(pool, tests)
+    ):
+        raise SystemExit("the rules disagree")
+    return {
+        "hashed shingles": lambda: one_sided(pool, tests),
+        "the same, and 16 sources against each other": lambda: one_sided(
+            pool, tests, across_sources=True
+        ),
+        "hashed shingles, 1,000,000 questions": lambda: one_sided(million, tests),
+        PEER: lambda: two_sided(pool, tests),
+    }

@@ -1,13 +1,31 @@
-"""Quality, difficulty and reference traces: one rule a row, and nothing lost on the way."""
+"""Quality, difficulty and grades: one rule a row, and nothing lost on the way."""
+
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from factories import attempt, question, trace
+from s1_core import artifacts
 from s1_core.errors import UserError
-from s1_data import difficulty, quality, reference
+from s1_data import traces
+from s1_data.config import BuildConfig
+from s1_data.endpoint.config import TeacherConfig
+from s1_data.filters import difficulty, grades, quality
+from s1_data.filters.grades import Grade
 from s1_data.funnel import Funnel
+from s1_data.sources.config import SourcesConfig
+
+
+def config(out: Path) -> BuildConfig:
+    return BuildConfig(
+        out=str(out),
+        workers=1,
+        sources=SourcesConfig(kind="bank"),
+        teacher=TeacherConfig(kind="bank"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,28 +52,65 @@ def test_aime_rows_are_kept_whatever_they_hold() -> None:
 
 
 def test_null_features_leave() -> None:
-    fine, mute, unanswered = question("a"), question("b"), question("c", answer=None)
-    rows = [(fine, trace(fine)), (mute, trace(mute, " ")), (unanswered, trace(unanswered))]
-    assert quality.flaws(rows) == [None, "no thinking", "no answer"]
+    fine, mute, wordless = question("a"), question("b"), question("c")
+    proof, lost = question("d", answer=None), question("e", answer=None, solution=None)
+    rows = [
+        (fine, trace(fine)),
+        (mute, trace(mute, " ")),
+        (wordless, trace(wordless, attempt=" ")),
+        (proof, trace(proof, attempt="Hence.")),
+        (lost, trace(lost, attempt="5")),
+    ]
+    assert quality.flaws(rows) == [None, "no thinking", "no answer", None, "no reference"]
 
 
 def test_unusable_questions_are_named_and_the_first_of_equals_stays() -> None:
-    texts = ["a", " \n", "a", "b\0c", "b"]
-    rules = quality.unusable([question(text) for text in texts])
-    assert rules == [None, "empty", "duplicate", "NUL byte", None]
+    pool = [question(text) for text in ("a", " \n", "a", "b\0c", "b", "x" * 11)]
+    rules = quality.unusable(pool, 10)
+    assert rules == [None, "empty", None, "NUL byte", None, "longer than 10 characters"]
+    assert quality.repeated(pool) == [None, None, "duplicate", None, None, None]
 
 
-def test_questions_leave_when_any_model_is_right() -> None:
-    easy, hard, unseen = question("easy"), question("hard"), question("unseen")
-    rows = [(q, trace(q)) for q in (easy, hard, unseen)]
-    attempts = [
-        attempt(easy, "Answer: 4"),
-        attempt(easy, "I think. Answer: 5", model="large"),
-        attempt(hard, "Answer: 6"),
+def test_questions_leave_when_any_model_is_right_or_any_left_them_out() -> None:
+    names = ("easy", "hard", "unseen", "half", "untold")
+    rows = [(q, trace(q)) for q in (question(name) for name in names)]
+    easy, hard, _, half, untold = (row[0].id for row in rows)
+    verdicts = [
+        ("small", easy, "wrong"), ("large", easy, "right"),
+        ("small", hard, "wrong"), ("large", hard, "wrong"),
+        ("small", half, "wrong"),
+        ("small", untold, "wrong"), ("large", untold, "none"),
+    ]  # fmt: skip
+    found = [Grade(model=m, question_id=q, verdict=v) for m, q, v in verdicts]
+    assert difficulty.solved(rows, found) == [
+        "solved by large", None, "no attempt by large", "no attempt by large",
+        "no verdict on large",
+    ]  # fmt: skip
+
+
+def test_attempts_are_graded_against_the_reference_and_strangers_passed_over(
+    tmp_path: Path,
+) -> None:
+    one, open_ = question("one"), question("open", answer=None)
+    asked = [
+        attempt(one, "I think. Answer: 5", model="large"),
+        attempt(one, "Answer: 6"),
+        attempt(open_, "Answer: 6"),
         attempt(question("never asked for")),
     ]
-    rules = difficulty.solved(rows, attempts, workers=1)
-    assert rules == ["solved by large", None, "no attempt"]
+    found = grades.grade(asked, [one, open_], config(tmp_path / "out"))
+    assert {(grade.model, grade.question_id): grade.verdict for grade in found} == {
+        ("large", one.id): "right", ("base", one.id): "wrong", ("base", open_.id): "none",
+    }  # fmt: skip
+    assert grades.grade(asked[::-1], [open_, one], config(tmp_path / "out")) == found
+
+
+def test_the_lowest_levels_leave_and_rows_without_one_are_counted_apart() -> None:
+    metadata = ['{"level": "Level 5"}', '{"level": 1}', '{"level": 2.5}', "{}", '{"level": ""}']
+    rows = [(q, trace(q)) for q in (question(str(n), metadata=m) for n, m in enumerate(metadata))]
+    assert difficulty.easiest(rows, "level", 0.5) == [
+        None, "low level", None, "no level in the metadata", "no level in the metadata",
+    ]  # fmt: skip
 
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.floats(0, 0.99))
@@ -71,7 +126,7 @@ def test_the_share_that_leaves_is_exact_and_no_longer_than_what_stays(
     assert not gone or max(gone) <= min(kept)
 
 
-def test_thinking_is_counted_in_words_or_by_the_named_tokenizer(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_thinking_is_counted_in_words_or_by_the_named_tokenizer(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     letters = Tokenizer(models.WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
@@ -89,21 +144,23 @@ def test_a_missing_tokenizer_is_named() -> None:
 
 
 def test_the_human_solution_is_the_trace() -> None:
-    solved, open_ = question("a", solution=" So 5. ", answer="5"), question("b", solution=None)
-    assert reference.missing([solved, open_]) == [None, "no solution"]
-    made = reference.trace(solved)
+    made = traces.human(question("a", solution=" So 5. ", answer="5"))
     assert (made.thinking, made.attempt, made.model) == ("So 5.", "5", "human")
 
 
 @given(st.lists(st.sampled_from([None, "x", "y"]), max_size=20))
-def test_the_funnel_counts_every_row_once_and_survives_json(rules: list[str | None]) -> None:
+def test_the_funnel_counts_every_row_once_and_survives_the_disk(rules: list[str | None]) -> None:
     funnel = Funnel()
     rows = [question(str(i)) for i in range(len(rules))]
     kept = funnel.apply("quality", rows, rules)
     step = funnel.steps[0]
     assert len(kept) == step.after == step.before - sum(step.rules.values())
     assert {q.id for q in kept} | {r.question_id for r in funnel.rejections} == {q.id for q in rows}
-    assert Funnel(funnel.to_json()).steps == funnel.steps
+    with tempfile.TemporaryDirectory() as folder:
+        with artifacts.create(Path(folder) / "out", kind="questions", config={}) as draft:
+            funnel.write(draft)
+        found = Funnel.load(artifacts.load(Path(folder) / "out"))
+    assert (found.steps, found.rejections) == (funnel.steps, funnel.rejections)
 
 
 def test_the_funnel_names_the_knob_of_the_dearest_stage() -> None:
