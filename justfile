@@ -30,12 +30,22 @@ setup:
 clean:
     rm -rf artifacts
 
-# questions -> s1k/ (--config bank | real)
+# questions -> s1k/ (--config bank | real | s1k; bank when not said)
 [group('data')]
 build-data *args: setup
     @"{{python}}" -m s1_data.build "$@"
 
-# a benchmark -> a question artifact (--name heldout | aime24 | math500 | gsm8k)
+# questions asked of a teacher behind an endpoint -> traces/ (--task attempts: answers to grade)
+[group('data')]
+traces *args: setup
+    @"{{python}}" -m s1_data.teacher "$@"
+
+# the shards of `just traces --shard i/n` -> one artifact
+[group('data')]
+merge *args: setup
+    @"{{python}}" -m s1_data.merge "$@"
+
+# a benchmark -> a question artifact (--name heldout | aime24 | aime25 | math500 | gpqa_diamond ...)
 [group('data')]
 benchmark *args: setup
     @"{{python}}" -m s1_data.benchmarks "$@"

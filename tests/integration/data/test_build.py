@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,16 +12,20 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from factories import attempt
 from s1_core import artifacts
 from s1_core.records import Attempt, Example, Question
+from s1_data.card.text import SELECTED
+from s1_data.rendered import Rendered
 
 SMALL = [
-    "--config", "bank", "--source.num_questions", "300", "--selection.num_rows", "60",
+    "--sources.num_questions", "300", "--selection.num_rows", "60",
     "--difficulty.tokenizer", "words",
 ]  # fmt: skip
 UNASKED = [*SMALL, "--difficulty.by", "none"]
+STAGES = ("questions", "traces", "s1k")
 HEAVY = ("numpy", "sklearn", "faiss", "pyarrow", "matplotlib", "torch")
 
 
@@ -34,7 +39,7 @@ def build(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def manifests(out: Path) -> list[bytes]:
-    return [(out / name / "manifest.json").read_bytes() for name in ("questions", "s1k")]
+    return [(out / name / "manifest.json").read_bytes() for name in STAGES]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,8 @@ def test_the_card_tells_funnel_sources_and_figure(undisturbed: Path) -> None:
     text = (undisturbed / "s1k" / "README.md").read_text()
     assert "# s1K: 60 questions" in text
     assert "| select | 300 | 60 | not drawn: 240 |" in text
+    assert "Vendi score" in text and "| bank | 300 | 300 | 60 |" in text
+    assert yaml.safe_load(text.split("---")[1])["configs"][0]["data_files"] == "examples.parquet"
     figure = (undisturbed / "s1k" / "composition.png").read_bytes()
     assert figure.startswith(b"\x89PNG")
 
@@ -76,11 +83,11 @@ def test_two_processes_write_the_same_manifests(undisturbed: Path, tmp_path: Pat
 
 def test_another_seed_selects_other_rows(undisturbed: Path, tmp_path: Path) -> None:
     assert build(*UNASKED, "--out", tmp_path, "--seed", 43).returncode == 0
-    assert manifests(tmp_path)[1] != manifests(undisturbed)[1]
+    assert manifests(tmp_path)[2] != manifests(undisturbed)[2]
 
 
 @pytest.mark.multiprocess
-@pytest.mark.parametrize("victim", ["questions", "s1k"])
+@pytest.mark.parametrize("victim", STAGES)
 def test_a_killed_build_run_again_ends_the_same(
     undisturbed: Path, tmp_path: Path, victim: str
 ) -> None:
@@ -94,7 +101,7 @@ def test_a_killed_build_run_again_ends_the_same(
     assert not (out / victim).exists()
     assert build(*UNASKED, "--out", out).returncode == 0
     assert manifests(out) == manifests(undisturbed)
-    assert sorted(path.name for path in out.iterdir()) == ["questions", "s1k"]
+    assert sorted(path.name for path in out.iterdir()) == sorted(STAGES)
 
 
 def test_a_rerun_says_up_to_date_and_loads_nothing_heavy(undisturbed: Path) -> None:
@@ -106,39 +113,113 @@ def test_a_rerun_says_up_to_date_and_loads_nothing_heavy(undisturbed: Path) -> N
     words = [sys.executable, "-c", script, *UNASKED, "--out", str(undisturbed)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines() == [
-        f"up to date: {undisturbed / 'questions'}",
-        f"up to date: {undisturbed / 's1k'}",
-    ]
+    assert done.stderr.splitlines() == [f"up to date: {undisturbed / name}" for name in STAGES]
     assert done.stdout.split() == ["loaded:"]
 
 
-def test_attempts_decide_what_is_too_easy(undisturbed: Path, tmp_path: Path) -> None:
+def test_attempts_of_two_models_decide_what_is_too_easy(undisturbed: Path, tmp_path: Path) -> None:
     questions = artifacts.load(undisturbed / "questions").read("questions", Question)
-    solved = {question.id for question in questions[::2]}
-    answers = [
-        attempt(q, f"Final Answer: {q.answer if q.id in solved else 'nothing'}")
-        for q in questions[:-1]
-    ]
-    with artifacts.create(tmp_path / "attempts", kind="attempts", config={}) as draft:
-        draft.write("attempts", answers, Attempt)
-    wanted = [*SMALL, "--attempts", tmp_path / "attempts", "--out", tmp_path]
-    done = build(*wanted)
+    solved = {"small": set(questions[::3]), "large": set(questions[::2])}
+    for model, known in solved.items():
+        answers = [
+            attempt(q, f"Final Answer: {q.answer if q in known else 'nothing'}", model=model)
+            for q in questions[:-1]
+        ]
+        with artifacts.create(tmp_path / model, kind="attempts", config={}) as draft:
+            draft.write("attempts", answers, Attempt)
+    paths = f"{tmp_path / 'small'},{tmp_path / 'large'}"
+    for workers in (1, 3):
+        out = tmp_path / str(workers)
+        done = build(*SMALL, "--attempts", paths, "--out", out, "--workers", workers)
+        assert done.returncode == 0, done.stderr
+    assert manifests(tmp_path / "1") == manifests(tmp_path / "3")
+    s1k = artifacts.load(tmp_path / "1" / "s1k")
+    easy = {question.id for known in solved.values() for question in known}
+    assert easy.isdisjoint(example.question_id for example in s1k.read("examples", Example))
+    assert s1k.parents["attempts/0"] == artifacts.load(tmp_path / "small").sha256
+    steps = {step["stage"]: step for step in json.loads((s1k.path / "funnel.json").read_text())}
+    assert steps["difficulty"]["rules"] == {
+        "no attempt by large": 1, "solved by large": 150, "solved by small": 50,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["paper", "released", "random", "diverse", "longest", "full"])
+def test_every_selection_runs_and_says_which_it_is(
+    undisturbed: Path, tmp_path: Path, method: str
+) -> None:
+    """The stages before are taken over: only the selection is made anew."""
+    shutil.copytree(undisturbed, tmp_path / "out")
+    done = build(*UNASKED, "--selection.by", method, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    s1k = artifacts.load(tmp_path / "s1k")
-    assert solved.isdisjoint(example.question_id for example in s1k.read("examples", Example))
-    assert s1k.parents["attempts"] == artifacts.load(tmp_path / "attempts").sha256
-    step = json.loads((s1k.path / "funnel.json").read_text())[3]
-    assert step["rules"] == {"no attempt": 1, "solved by base": 150}
+    assert [line.startswith("up to date") for line in done.stderr.splitlines()] == [1, 1, 0]
+    s1k = artifacts.load(tmp_path / "out" / "s1k")
+    rows = s1k.read("examples", Example)
+    assert len({row.question_id for row in rows}) == len(rows) == (300 if method == "full" else 60)
+    card = (s1k.path / "README.md").read_text()
+    assert SELECTED[method] in card
+    lengths = sorted((row.thinking_tokens for row in rows), reverse=True)
+    if method == "longest":
+        assert [row.thinking_tokens for row in rows] == lengths
+    if method == "released":
+        assert "no domain weighted by AIME or GPQA" in card
+
+
+def test_the_bare_command_needs_nothing_and_takes_difficulty_from_the_level(
+    tmp_path: Path,
+) -> None:
+    done = build("--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = artifacts.load(tmp_path / "s1k").read("examples", Example)
+    assert len(rows) == 1000
+    assert min(json.loads(row.metadata)["level"] for row in rows) >= 3
+    text = (tmp_path / "s1k" / "README.md").read_text()
+    assert "`level` of the metadata, a stand-in; no model was asked" in text
+
+
+def test_texts_are_rendered_on_request_byte_for_byte(undisturbed: Path, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed, tmp_path / "out")
+    done = build(*UNASKED, "--selection.render", "s1,think", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    s1k = artifacts.load(tmp_path / "out" / "s1k")
+    golden = (Path(__file__).parents[2] / "unit" / "core" / "golden_s1.txt").read_text()
+    shape = (
+        golden.replace("What is $x$?\nTell.", "{question}")
+        .replace("First step.\n\nWait, check it.", "{thinking}")
+        .replace("x is 3.", "{answer}")
+    )
+    examples, texts = s1k.read("examples", Example), s1k.read("text-s1", Rendered)
+    for example, text in zip(examples, texts, strict=True):
+        assert text.question_id == example.question_id
+        assert text.text == shape.format(
+            question=example.question,
+            thinking=example.thinking_trajectories[0],
+            answer=example.attempt,
+        )
+    assert len(s1k.read("text-think", Rendered)) == len(examples)
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = build(*UNASKED, "--out", out, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == [
+        "to be written", "to be written", "to be written",
+    ]  # fmt: skip
+    assert not out.exists()
+    done = build(*UNASKED, "--out", undisturbed, "--dry-run")
+    assert "questions: up to date, 300 rows" in done.stderr and "s1k: up to date" in done.stderr
 
 
 def test_too_few_rows_is_an_error_that_counts_and_names_the_knob(tmp_path: Path) -> None:
     done = build(*UNASKED, "--selection.num_rows", 301, "--out", tmp_path)
     assert done.returncode == 2
     assert "300 rows are left, selection.num_rows wants 301" in done.stderr
-    assert "300 collected > collect 300 > decontaminate 300" in done.stderr
-    assert "--source.num_questions" in done.stderr
-    assert len(done.stderr.splitlines()) == 1 + 1  # the questions were written, then the fault
+    assert (
+        "300 collected > collect 300 > decontaminate 300 > take 300 > deduplicate 300"
+        in done.stderr
+    )
+    assert "--sources.num_questions" in done.stderr
+    assert len(done.stderr.splitlines()) == 2 + 1  # two stages were written, then the fault
     assert not (tmp_path / "s1k").exists()
 
 
@@ -153,11 +234,15 @@ def test_a_second_run_in_the_same_place_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (SMALL, "difficulty.by attempts wants --attempts DIR"),
+        ([*SMALL, "--difficulty.by", "attempts"], "difficulty.by attempts wants --attempts DIR"),
         ([*SMALL, "--attempts", "nowhere"], "no artifact at nowhere"),
+        ([*SMALL, "--traces", "nowhere"], "no artifact at nowhere"),
         (["--config", "real"], "pass --path DIR or set S1_DATA"),
-        (["--decontamination.benchmarks", '["aime25"]'], "unknown benchmark aime25"),
-        (["--source.kind", "local"], "bank goes with bank, reference with local"),
+        (["--config", "s1k"], "teacher.kind endpoint wants --teacher.url and --teacher.model"),
+        (["--decontamination.benchmarks", "aime26"], "unknown benchmark aime26"),
+        (["--sources.kind", "local"], "bank goes with bank, reference with human solutions"),
+        (["--selection.render", "s2"], "unknown text format 's2'"),
+        (["--diversity.domains", "llm"], "want --judge.url and --judge.model"),
         (["--selection.num_row", "5"], "--selection.num_rows"),
     ],
 )

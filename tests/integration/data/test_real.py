@@ -12,7 +12,9 @@ import pytest
 
 from s1_core import artifacts
 from s1_core.records import Example, Question
-from s1_data.decontaminate import sharing_shingles
+from s1_data.config import DecontaminationConfig
+from s1_data.filters.decontaminate import Screen
+from s1_data.questions import Origin
 
 pytestmark = pytest.mark.skipif(
     "S1_DATA" not in os.environ, reason="S1_DATA names no folder of real questions"
@@ -59,14 +61,26 @@ def test_every_row_has_a_human_solution_as_its_trace(s1k: artifacts.Artifact) ->
         assert example.attempt == (example.answer or "").strip() != ""
 
 
-def test_no_row_shares_eight_words_with_a_benchmark(s1k: artifacts.Artifact, folder: Path) -> None:
-    from s1_data.sources import local
+def test_no_row_shares_eight_words_with_a_benchmark_or_an_earlier_source(
+    s1k: artifacts.Artifact, folder: Path
+) -> None:
+    from s1_data import benchmarks
+    from s1_data.config import BenchmarkConfig
 
-    tests: list[Question] = []
-    for file in FILES:
-        tests += local.read_benchmark(folder / "eval" / file, file)
-    questions = artifacts.load(s1k.path.parent / "questions").read("questions", Question)
-    assert not any(sharing_shingles(questions, {"eval": tests}, 8))
+    asked = artifacts.load(s1k.path.parent / "questions")
+    origin = {row.question_id: row.source for row in asked.read("origins", Origin)}
+    pool: dict[str, list[Question]] = {}
+    for question in asked.read("questions", Question):
+        pool.setdefault(origin[question.id], []).append(question)
+    assert list(pool) == ["theoremqa", "omni_math", "olympiadbench", "agieval", "gsm8k"]
+    tests = {
+        name: benchmarks.questions(BenchmarkConfig(name=name, path=str(folder)))
+        for name in ("math500", "aime24", "gsm8k")
+    }
+    screen = Screen(tests, DecontaminationConfig(benchmarks=()))
+    for source, rows in pool.items():
+        assert not any(screen.rules(source, rows)[0])
+        screen.take(rows)
     steps = {step["stage"]: step for step in json.loads((s1k.path / "funnel.json").read_text())}
     assert steps["decontaminate"]["rules"]["aime24"] >= 1
 

@@ -1,43 +1,163 @@
-"""Rows to examples: embed, label, draw, and put the fields of s1K together."""
+"""Rows to s1K: embed, label with domains, draw, and put examples, facts and card together."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from s1_core.artifacts import Artifact, Draft
 from s1_core.errors import UserError
-from s1_core.records import Example, Question, Trace
-from s1_data import diversity, domains, selection
+from s1_core.records import Attempt, Example, Question, Trace
+from s1_data import classes
+from s1_data.card import figures, text
+from s1_data.card.facts import Facts
+from s1_data.classes import DomainClass
 from s1_data.config import BuildConfig
+from s1_data.embedding import domains, measures
+from s1_data.embedding.domains import Domains, Space
+from s1_data.embedding.neighbours import NearDuplicates
+from s1_data.filters import grades
 from s1_data.funnel import Funnel, Row
-from s1_data.selection import Candidate, Selection
+from s1_data.questions import CONTAMINATION, SOURCES, Origin
+from s1_data.rendered import write_texts
+from s1_data.selection import methods
+from s1_data.selection.candidates import Candidate, kind
+from s1_data.selection.methods import Selection
+
+_NOTE = (
+    "The bank's teacher answers {} after a mere look, nearly always rightly, and works the rest "
+    "out. A student that copies the look without the skill underthinks there; what an extend "
+    "gains on these families is underthinking cured, by construction of the traces."
+)
 
 
-def examples(
-    config: BuildConfig, rows: Sequence[Row], num_tokens: Mapping[str, int], funnel: Funnel
-) -> list[Example]:
-    """Return exactly `selection.num_rows` examples in the order drawn.
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The rows that the filters left, and what led to them."""
 
-    `num_tokens` maps a question id to the length of its thinking. Raises UserError, naming the
-    knob to turn, when too few rows are left.
+    rows: Sequence[Row]
+    num_tokens: Mapping[str, int]
+    """question id to length of the thinking"""
+    asked: Artifact
+    funnel: Funnel
+
+
+def write(draft: Draft, config: BuildConfig, pool: Pool) -> str:
+    """Write examples, card and facts; say in a few words what they are.
+
+    Raises UserError, naming the knob to turn, when too few rows are left.
     """
-    _refuse_fewer(config, len(rows), funnel)
-    texts = [question.question for question, _ in rows]
-    vectors = diversity.embed(texts, config.diversity, config.seed)
-    labels = domains.cluster(vectors, config.diversity.num_domains, config.seed)
-    pool = [
-        Candidate(question_id=question.id, domain=label, thinking_tokens=num_tokens[question.id])
-        for (question, _), label in zip(rows, labels, strict=True)
-    ]
-    drawn = selection.select(
-        pool,
-        num_rows=config.selection.num_rows,
-        seed=config.seed,
-        is_near=selection.near(vectors, config.diversity.near_duplicate),
+    _refuse_fewer(config, len(pool.rows), pool.funnel)
+    labelled = _labelled(config, pool)
+    _refuse_fewer(config, len(labelled.rows), pool.funnel)
+    drawn = methods.select(
+        _candidates(config, pool, labelled),
+        config.selection,
+        config.seed,
+        NearDuplicates(vectors=labelled.space.vectors, cosine=config.diversity.near_duplicate),
     )
-    _count(drawn, rows, funnel)
-    _refuse_fewer(config, len(drawn.chosen), funnel)
-    names = domains.names(texts, labels)
-    return [_example(*rows[i], names[i], pool[i].thinking_tokens) for i in drawn.chosen]
+    _count(drawn, labelled.rows, pool.funnel)
+    _refuse_fewer(config, len(drawn.chosen), pool.funnel)
+    examples = [labelled.example(index, pool.num_tokens) for index in drawn.chosen]
+    draft.write("examples", examples, Example)
+    write_texts(draft, config.selection.render, examples)
+    pool.funnel.write(draft)
+    _write_facts(draft, config, [labelled.rows[index][0] for index in drawn.chosen])
+    facts = _facts(config, pool, labelled, drawn, examples)
+    draft.write_text("README.md", text.card(facts))
+    figures.draw(draft.path / text.FIGURE, facts)
+    return f"{len(examples)} examples ({pool.funnel})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Labelled:
+    """Rows with the domain of each."""
+
+    rows: Sequence[Row]
+    space: Space
+    domains: Domains
+
+    def example(self, index: int, num_tokens: Mapping[str, int]) -> Example:
+        question, trace = self.rows[index]
+        return Example(
+            question_id=question.id,
+            question=question.question,
+            solution=question.solution,
+            cot_type=question.cot_type,
+            source_type=question.source_type,
+            metadata=question.metadata,
+            cot=None,
+            thinking_trajectories=(trace.thinking,),
+            attempt=trace.attempt,
+            answer=question.answer,
+            domain=self.domains.names[self.domains.labels[index]],
+            thinking_tokens=num_tokens[question.id],
+        )
+
+
+def _labelled(config: BuildConfig, pool: Pool) -> _Labelled:
+    options, cache = config.diversity, Path(config.out) / "cache" / "vectors"
+    given = [] if options.domains == "kmeans" else classes.read(classes.file_of(config))
+    rows, labels = pool.rows, tuple[int, ...]()
+    if options.domains == "llm":
+        rows, labels = _judged(config, pool, given)
+    texts = [question.question for question, _ in rows]
+    space = domains.space(texts, options, config.seed, classes=given, cache=cache)
+    names = {number: found.name for number, found in enumerate(given)}
+    found = space.domains or Domains(labels=labels, names=names)
+    return _Labelled(rows=rows, space=space, domains=found)
+
+
+def _judged(
+    config: BuildConfig, pool: Pool, given: Sequence[DomainClass]
+) -> tuple[list[Row], tuple[int, ...]]:
+    """Have the judge pick the domains; rows for which it picks none leave."""
+    from s1_data.endpoint import judge
+
+    asked = [question for question, _ in pool.rows]
+    picked = judge.classify(asked, given, config.judge, judge.calls(config.out))
+    rules = ["no domain" if label is None else None for label in picked]
+    rows = pool.funnel.apply("domains", pool.rows, rules)
+    return rows, tuple(label for label in picked if label is not None)
+
+
+def _candidates(config: BuildConfig, pool: Pool, labelled: _Labelled) -> list[Candidate]:
+    verdicts = _verdicts(config, labelled.rows)
+    return [
+        Candidate(
+            question_id=question.id,
+            domain=label,
+            thinking_tokens=pool.num_tokens[question.id],
+            source_type=question.source_type,
+            is_correct=verdicts.get(question.id),
+        )
+        for (question, _), label in zip(labelled.rows, labelled.domains.labels, strict=True)
+    ]
+
+
+def _verdicts(config: BuildConfig, rows: Sequence[Row]) -> dict[str, bool]:
+    """Grade the traces whose correctness a method looks at."""
+    if not methods.METHODS[config.selection.by].uses_verdicts:
+        return {}
+    wanted = [row for row in rows if kind(row[0].source_type) is not None]
+    attempts = [_attempt(trace) for _, trace in wanted]
+    found = grades.grade(attempts, [question for question, _ in wanted], config)
+    return {
+        grade.question_id: grade.verdict == "right" for grade in found if grade.verdict != "none"
+    }
+
+
+def _attempt(trace: Trace) -> Attempt:
+    return Attempt(
+        question_id=trace.question_id,
+        model=trace.model,
+        text=trace.attempt,
+        num_tokens=0,
+        finish_reason="stop",
+    )
 
 
 def _count(drawn: Selection, rows: Sequence[Row], funnel: Funnel) -> None:
@@ -50,7 +170,8 @@ def _count(drawn: Selection, rows: Sequence[Row], funnel: Funnel) -> None:
 
 
 def _refuse_fewer(config: BuildConfig, num_found: int, funnel: Funnel) -> None:
-    wanted = config.selection.num_rows
+    takes_all = methods.METHODS[config.selection.by].takes_all
+    wanted = 1 if takes_all else config.selection.num_rows
     if num_found < wanted:
         raise UserError(
             f"{num_found} rows are left, selection.num_rows wants {wanted} ({funnel});"
@@ -58,18 +179,44 @@ def _refuse_fewer(config: BuildConfig, num_found: int, funnel: Funnel) -> None:
         )
 
 
-def _example(question: Question, trace: Trace, domain: str, num_tokens: int) -> Example:
-    return Example(
-        question_id=question.id,
-        question=question.question,
-        solution=question.solution,
-        cot_type=question.cot_type,
-        source_type=question.source_type,
-        metadata=question.metadata,
-        cot=None,
-        thinking_trajectories=(trace.thinking,),
-        attempt=trace.attempt,
-        answer=question.answer,
-        domain=domain,
-        thinking_tokens=num_tokens,
+def _facts(
+    config: BuildConfig,
+    pool: Pool,
+    labelled: _Labelled,
+    drawn: Selection,
+    examples: Sequence[Example],
+) -> Facts:
+    origins = {origin.question_id: origin.source for origin in pool.asked.read("origins", Origin)}
+    found: Sequence[measures.Measure] = ()
+    if len(drawn.chosen) < len(labelled.rows):
+        found = measures.compare(
+            labelled.space.vectors,
+            drawn.chosen,
+            num_domains=len(labelled.domains.names),
+            seed=config.seed,
+        )
+    return Facts(
+        config=config,
+        funnel=pool.funnel,
+        examples=examples,
+        teachers=sorted({trace.model for _, trace in labelled.rows}),
+        source_of=origins,
+        sources=json.loads((pool.asked.path / SOURCES).read_text()),
+        contamination=json.loads((pool.asked.path / CONTAMINATION).read_text()),
+        measures=found,
+        notes=drawn.notes,
     )
+
+
+def _write_facts(draft: Draft, config: BuildConfig, chosen: list[Question]) -> None:
+    """Write what a report on a model trained here must repeat: planted slips, short traces."""
+    facts: dict[str, Any] = {}
+    if config.teacher.kind == "bank":
+        from s1_data import bank
+
+        short = ", ".join(f.name for f in bank.families() if f.needs_only_a_look)
+        facts = {
+            "slip_rate": bank.slip_rate(chosen, config.seed),
+            "note": _NOTE.format(short),
+        }
+    draft.write_text("facts.json", json.dumps(facts, indent=1) + "\n")

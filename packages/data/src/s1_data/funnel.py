@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from s1_core.artifacts import Artifact, Draft
 from s1_core.records import Question, Trace
 
 Row = tuple[Question, Trace]
 RowT = TypeVar("RowT", Question, Row)
 Rules = Sequence[str | None]  # one entry a row: the rule that sends it away, None to keep it
 
+FILE = "funnel.json"
 # The flags to turn when a stage leaves too few rows.
 KNOBS = {
-    "collect": "--source.num_questions or --path",
-    "trace": "--path (rows with a solution)",
-    "decontaminate": "--decontamination.benchmarks",
-    "quality": "--source.num_questions or --path",
+    "collect": "--sources.num_questions, --sources.skip or --path",
+    "decontaminate": "--decontamination.benchmarks or --decontamination.across_sources",
+    "take": "--sources.skip, or more sources (some are taken in part)",
+    "deduplicate": "--sources.num_questions, --sources.skip or --path",
+    "trace": "--teacher.kind or --traces (rows that have a trace)",
+    "quality": "--sources.num_questions, --sources.skip or --path",
     "difficulty": "--difficulty.by or --difficulty.drop_fraction",
     "near-duplicates": "--diversity.near_duplicate",
     "select": "--selection.num_rows",
@@ -64,9 +69,17 @@ class Funnel:
         self.rejections += left
         return kept
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """Return the steps as plain values, which `Funnel` takes back."""
-        return [asdict(step) for step in self.steps]
+    @classmethod
+    def load(cls, artifact: Artifact) -> Funnel:
+        """Read what `write` wrote."""
+        steps = json.loads((artifact.path / FILE).read_text())
+        return cls(steps, artifact.read("rejections", Rejection))
+
+    def write(self, draft: Draft) -> None:
+        """Write the steps as JSON and every row that left as Parquet."""
+        draft.write("rejections", self.rejections, Rejection)
+        steps = [asdict(step) for step in self.steps]
+        draft.write_text(FILE, json.dumps(steps, indent=1, ensure_ascii=False) + "\n")
 
     def __str__(self) -> str:
         parts = [f"{step.stage} {step.after}" for step in self.steps]

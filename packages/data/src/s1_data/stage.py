@@ -20,15 +20,21 @@ class Stage:
     config: Mapping[str, Any]
     parents: Mapping[str, str]
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that says what the artifact will hold."""
+        return {"kind": self.kind, "config": self.config, "parents": self.parents}
+
+    def is_current(self) -> bool:
+        """Say whether the artifact is there as these inputs would write it, intact."""
+        return artifacts.is_current(self.out, **self.identity)
+
     def ensure(self, write: Callable[[Draft], str]) -> Artifact:
         """Return the artifact, calling `write` if it is not current; `write` says what it holds."""
-        identity: dict[str, Any] = {
-            "kind": self.kind, "config": self.config, "parents": self.parents,
-        }  # fmt: skip
-        if artifacts.is_current(self.out, **identity):
+        if self.is_current():
             _say(f"up to date: {self.out}")
         else:
-            with artifacts.create(self.out, **identity) as draft:
+            with artifacts.create(self.out, **self.identity) as draft:
                 summary = write(draft)
             _say(f"{summary}: {self.out}")
         return artifacts.load(self.out)

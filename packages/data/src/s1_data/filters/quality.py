@@ -14,15 +14,24 @@ NUMBERED_PROBLEM = re.compile(r"p[1-9]\d{0,2}\.")
 BOLD_NUMBER = re.compile(r"\*\*[^\s\]]*\d[^\s\]]*\*\*")
 
 
-def unusable(pool: Sequence[Question]) -> Rules:
-    """Name the empty, NUL-bearing and repeated questions; the first of equals is kept."""
+def unusable(pool: Sequence[Question], max_chars: int) -> Rules:
+    """Name the empty, NUL-bearing and endless questions."""
+
+    def rule(text: str) -> str | None:
+        if not text.strip():
+            return "empty"
+        if "\0" in text:
+            return "NUL byte"
+        return f"longer than {max_chars:,} characters" if len(text) > max_chars else None
+
+    return [rule(question.question) for question in pool]
+
+
+def repeated(pool: Sequence[Question]) -> Rules:
+    """Name the questions that occurred before; the first of equals is kept (spec 1.1)."""
     seen: set[str] = set()
 
     def rule(question: Question) -> str | None:
-        if not question.question.strip():
-            return "empty"
-        if "\0" in question.question:
-            return "NUL byte"
         if question.id in seen:
             return "duplicate"
         seen.add(question.id)
@@ -49,6 +58,9 @@ def pattern(question: Question) -> str | None:
 
 
 def _null(question: Question, trace: Trace) -> str | None:
+    """Name the missing feature: a row without a reference can be graded by nobody (spec 0.4)."""
     if not trace.thinking.strip():
         return "no thinking"
-    return None if trace.attempt.strip() and question.answer else "no answer"
+    if not trace.attempt.strip():
+        return "no answer"
+    return None if question.answer or question.solution else "no reference"
