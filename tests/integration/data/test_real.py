@@ -14,7 +14,7 @@ from s1_core import artifacts
 from s1_core.records import Example, Question
 from s1_data.config import DecontaminationConfig
 from s1_data.filters.decontaminate import Screen
-from s1_data.questions import Origin
+from s1_data.stages.questions import Origin
 
 pytestmark = pytest.mark.skipif(
     "S1_DATA" not in os.environ, reason="S1_DATA names no folder of real questions"

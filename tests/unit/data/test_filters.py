@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from factories import attempt, question, trace
 from s1_core import artifacts
 from s1_core.errors import UserError
-from s1_data import traces
 from s1_data.config import BuildConfig
 from s1_data.endpoint.config import TeacherConfig
 from s1_data.filters import difficulty, grades, quality
 from s1_data.filters.grades import Grade
 from s1_data.funnel import Funnel
 from s1_data.sources.config import SourcesConfig
+from s1_data.stages import traces
 
 
 def config(out: Path) -> BuildConfig:

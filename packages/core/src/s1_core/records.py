@@ -71,6 +71,24 @@ class Example:
     domain: str
     thinking_tokens: int
 
+    @classmethod
+    def of(cls, question: Question, trace: Trace, *, domain: str, thinking_tokens: int) -> Example:
+        """Join a question with its trace and its labels."""
+        return cls(
+            question_id=question.id,
+            question=question.question,
+            solution=question.solution,
+            cot_type=question.cot_type,
+            source_type=question.source_type,
+            metadata=question.metadata,
+            cot=None,
+            thinking_trajectories=(trace.thinking,),
+            attempt=trace.attempt,
+            answer=question.answer,
+            domain=domain,
+            thinking_tokens=thinking_tokens,
+        )
+
 
 RecordT = TypeVar("RecordT")
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from s1_core import artifacts, cli
 from s1_core.artifacts import Artifact
 from s1_core.records import Attempt, Question
-from s1_data import classes, questions, s1k, traces
+from s1_data import classes
 from s1_data.config import BuildConfig
 from s1_data.filters import grades
+from s1_data.stages import questions, s1k, traces
 
 
 def show(config: BuildConfig) -> None:

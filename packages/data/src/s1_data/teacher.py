@@ -21,7 +21,7 @@ from s1_data.endpoint.asking import Failure, Inquiry, Plan, Prompt
 from s1_data.endpoint.config import AskConfig, EndpointConfig
 from s1_data.endpoint.replies import THINK, Reply
 from s1_data.endpoint.shard import WHOLE, Shard
-from s1_data.stage import Stage
+from s1_data.stages.stage import Stage
 
 Task = Literal["traces", "attempts"]
 Row = Trace | Attempt

@@ -20,7 +20,7 @@ from s1_core.records import Question
 from s1_data.sources import source
 from s1_data.sources.published import kept
 from s1_data.sources.source import Arrange, Source
-from s1_data.stage import Stage
+from s1_data.stages.stage import Stage
 
 ORIGIN = "origin.json"
 

@@ -21,11 +21,11 @@ from s1_data.embedding.domains import Domains, Space
 from s1_data.embedding.neighbours import NearDuplicates
 from s1_data.filters import grades
 from s1_data.funnel import Funnel, Row
-from s1_data.questions import CONTAMINATION, SOURCES, Origin
-from s1_data.rendered import write_texts
 from s1_data.selection import methods
 from s1_data.selection.candidates import Candidate, kind
 from s1_data.selection.methods import Selection
+from s1_data.stages.questions import CONTAMINATION, SOURCES, Origin
+from s1_data.stages.rendered import write_texts
 
 _NOTE = (
     "The bank's teacher answers {} after a mere look, nearly always rightly, and works the rest "
@@ -82,17 +82,9 @@ class _Labelled:
 
     def example(self, index: int, num_tokens: Mapping[str, int]) -> Example:
         question, trace = self.rows[index]
-        return Example(
-            question_id=question.id,
-            question=question.question,
-            solution=question.solution,
-            cot_type=question.cot_type,
-            source_type=question.source_type,
-            metadata=question.metadata,
-            cot=None,
-            thinking_trajectories=(trace.thinking,),
-            attempt=trace.attempt,
-            answer=question.answer,
+        return Example.of(
+            question,
+            trace,
             domain=self.domains.names[self.domains.labels[index]],
             thinking_tokens=num_tokens[question.id],
         )
@@ -212,11 +204,11 @@ def _write_facts(draft: Draft, config: BuildConfig, chosen: list[Question]) -> N
     """Write what a report on a model trained here must repeat: planted slips, short traces."""
     facts: dict[str, Any] = {}
     if config.teacher.kind == "bank":
-        from s1_data import bank
+        from s1_data.bank import generator
 
-        short = ", ".join(f.name for f in bank.families() if f.needs_only_a_look)
+        short = ", ".join(f.name for f in generator.families() if f.needs_only_a_look)
         facts = {
-            "slip_rate": bank.slip_rate(chosen, config.seed),
+            "slip_rate": generator.slip_rate(chosen, config.seed),
             "note": _NOTE.format(short),
         }
     draft.write_text("facts.json", json.dumps(facts, indent=1) + "\n")

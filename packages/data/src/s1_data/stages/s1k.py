@@ -10,14 +10,15 @@ from s1_core import artifacts
 from s1_core.artifacts import Artifact, Draft
 from s1_core.errors import UserError
 from s1_core.records import Attempt, Question, Trace
-from s1_data import assemble, classes
+from s1_data import classes
 from s1_data.config import BuildConfig
 from s1_data.embedding import vectors
 from s1_data.filters import difficulty, grades, quality
 from s1_data.funnel import Funnel, Row, Rules
 from s1_data.selection import methods
 from s1_data.sources import files
-from s1_data.stage import Stage
+from s1_data.stages import assemble
+from s1_data.stages.stage import Stage
 
 
 def ensure(config: BuildConfig, asked: Artifact, traced: Artifact) -> Artifact:

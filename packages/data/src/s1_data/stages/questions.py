@@ -21,7 +21,7 @@ from s1_data.filters import decontaminate, quality
 from s1_data.funnel import Funnel, Rules
 from s1_data.sources import pool
 from s1_data.sources.pool import SourcePart
-from s1_data.stage import Stage
+from s1_data.stages.stage import Stage
 
 ItemT = TypeVar("ItemT")
 SOURCES, CONTAMINATION = "sources.json", "decontamination.json"

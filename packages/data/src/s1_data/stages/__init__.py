@@ -1,0 +1,1 @@
+"""The stages of a build, one artifact each: questions, traces, s1k."""
