@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 
 from s1_core.records import Question, question_id
 from s1_data.config import DecontaminationConfig
@@ -10,6 +11,7 @@ from s1_data.filters.decontaminate import Screen, normalise
 
 TITLE = "decontaminate 59,000 questions against 1,200"
 PEER = "two-sided index"
+REPEATS, APART = 3, True
 NUM_WORDS = 8
 NUM_SOURCES = 16
 
@@ -61,14 +63,23 @@ def one_sided(
     return found
 
 
+def million(pool: list[Question], tests: list[Question]) -> int:
+    """Screen a million different questions, made and forgotten 50,000 at a time."""
+    screen = Screen({"tests": tests}, DecontaminationConfig(benchmarks=(), across_sources=False))
+    found = 0
+    for part in range(20):
+        rows = [replace(row, question=f"{part} {row.question}") for row in pool[:50_000]]
+        found += sum(rule is not None for rule in screen.rules(str(part), rows)[0])
+    return found
+
+
 def arms() -> dict[str, Callable[[], object]]:
     """All find the same rows: 300 spans of the benchmarks are planted in the pool."""
     pool, tests = questions(59_000, 1), questions(1_200, 2)
     for number in range(300):
         span = " ".join(tests[number].question.split()[3:13])
         planted = f"{pool[number * 50].question} {span}"
-        pool[number * 50] = Question(**{**pool[number * 50].__dict__, "question": planted})
-    million = [row for _ in range(17) for row in pool][:1_000_000]
+        pool[number * 50] = replace(pool[number * 50], question=planted)
     if (
         not one_sided(pool, tests)
         == one_sided(pool, tests, across_sources=True)
@@ -80,6 +91,6 @@ def arms() -> dict[str, Callable[[], object]]:
         "the same, and 16 sources against each other": lambda: one_sided(
             pool, tests, across_sources=True
         ),
-        "hashed shingles, 1,000,000 questions": lambda: one_sided(million, tests),
+        "hashed shingles, 1,000,000 questions": lambda: million(pool, tests),
         PEER: lambda: two_sided(pool, tests),
     }
