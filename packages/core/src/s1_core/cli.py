@@ -77,13 +77,37 @@ def console() -> Console:
 def progress(
     items: Iterable[ItemT], description: str, *, total: float | None = None
 ) -> Iterator[ItemT]:
-    """Walk over items with a progress bar on stderr; without a terminal, just walk."""
+    """Walk over items with a bar, a count and a rate on stderr; without a terminal, just walk."""
     if not console().is_terminal:
         yield from items
         return
-    from rich.progress import track
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    yield from track(items, description=description, total=total, console=console(), transient=True)
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate)
+    bar = Progress(*columns, TimeRemainingColumn(), console=console(), transient=True)
+    with bar:
+        task = bar.add_task(description, total=total, rate="")
+        for item in items:
+            yield item
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=1, rate=f"{speed:,.0f}/s" if speed else "")
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say what is being worked on while it lasts; without a terminal, say nothing."""
+    if not console().is_terminal:
+        yield
+        return
+    with console().status(what):
+        yield
 
 
 @contextmanager

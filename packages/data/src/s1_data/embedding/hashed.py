@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from s1_core import cli
 from s1_data.config import DiversityConfig
 from s1_data.embedding.threads import one_thread
 
@@ -46,7 +47,9 @@ def embed(texts: Sequence[str], config: DiversityConfig, seed: int) -> Vectors:
         norm=None,
         dtype=np.float32,
     )
-    with one_thread(), np.errstate(invalid="ignore"):  # the share explained of a single text
+    # The share of variance explained of a single text divides by zero.
+    told = cli.working(f"embedding {len(texts):,} texts")
+    with told, one_thread(), np.errstate(invalid="ignore"):
         counts = hashing.transform(texts)
         weights = TfidfTransformer(sublinear_tf=True).fit(counts).transform(counts, copy=False)
         size = min(config.num_dimensions, config.num_features - 1, max(1, len(texts) - 1))

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
+from s1_core import cli
 from s1_core.artifacts import Artifact, Draft
 from s1_core.records import Question
 from s1_data import benchmarks
@@ -61,7 +62,8 @@ def ensure(config: BuildConfig) -> Artifact:
         parts, funnel = pool.parts(config), Funnel()
         found = [_Screened(part, config) for part in parts]
         screen = decontaminate.Screen(_tests(config), config.decontamination)
-        report = [line for each in found for line in each.screen(screen)]
+        walked = cli.progress(found, "decontaminate", total=len(found))
+        report = [line for each in walked for line in each.screen(screen)]
         funnel.apply("collect", _all(s.rows for s in found), _all(s.unusable for s in found))
         funnel.apply("decontaminate", _all(s.usable for s in found), _all(s.shared for s in found))
         funnel.apply("take", _all(s.clean for s in found), _all(s.left for s in found))
