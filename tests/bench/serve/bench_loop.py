@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from s1_core import chat
-from s1_data.bank import generator
+from s1_data import bank
 from s1_serve.budget import loop
 from s1_serve.budget.plan import Limits, delimiters, resolve
 from s1_serve.config import ServeConfig, ThinkingBudget
@@ -18,7 +18,7 @@ def arms() -> dict[str, Callable[[], object]]:
     lazy = LazyEngine("embedded", ServeConfig())
     engine, model = lazy.start(), lazy.model
     marks = delimiters(model.format, model.text.encode, model.stop_ids)
-    questions = generator.generate(48, 7, "heldout")
+    questions = bank.generate(48, 7, "heldout")
     prompts = [
         model.text.encode(chat.generation_prompt(model.format, question.question))
         for question in questions

@@ -263,6 +263,14 @@ def test_documents_for_the_base_have_the_shape_of_s1k(tmp_path: Path) -> None:
     assert len(artifacts.load(tmp_path / "s1k", kind="s1k").read("examples", Example)) == 50
 
 
+@pytest.mark.slow
+def test_the_shipped_base_learnt_from_the_documents_of_this_tree(tmp_path: Path) -> None:
+    done = build("--config", "base", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    base = artifacts.load("embedded", kind="model")
+    assert artifacts.load(tmp_path / "s1k").sha256 == base.parents["s1k"]
+
+
 def test_heldout_shares_no_question_with_the_pool(undisturbed: Path, tmp_path: Path) -> None:
     words = ["--name", "heldout", "--num_questions", 40, "--out", tmp_path / "heldout"]
     done = subprocess.run(

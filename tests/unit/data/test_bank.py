@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s1_core.errors import UserError
-from s1_data.bank import generator, worked
+from s1_data import bank, worked
 
 SEEDS = st.integers(0, 10_000)
 
@@ -69,7 +69,7 @@ def numbers(thinking: str) -> list[int]:
 
 
 def test_bank_is_as_broad_as_promised() -> None:
-    questions = list(generator.generate(2000, 0, "train"))
+    questions = list(bank.generate(2000, 0, "train"))
     fields = [json.loads(question.metadata) for question in questions]
     assert len({f["family"] for f in fields}) >= 10
     assert len({f["domain"] for f in fields}) >= 6
@@ -79,15 +79,15 @@ def test_bank_is_as_broad_as_promised() -> None:
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
 def test_answers_agree_with_a_second_computation(seed: int) -> None:
-    for question in generator.generate(52, seed, "heldout" if seed % 2 else "train"):
+    for question in bank.generate(52, seed, "heldout" if seed % 2 else "train"):
         assert question.answer == str(solve(question.question))
 
 
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
 def test_traces_end_at_the_answer_and_take_slips_back(seed: int) -> None:
-    for question in generator.generate(52, seed, "train"):
-        made = generator.trace(question, seed)
+    for question in bank.generate(52, seed, "train"):
+        made = bank.trace(question, seed)
         stated = numbers(made.thinking)
         assert made.question_id == question.id
         assert made.attempt == question.answer == str(stated[-1])
@@ -98,8 +98,8 @@ def test_traces_end_at_the_answer_and_take_slips_back(seed: int) -> None:
 @given(SEEDS, SEEDS)
 @settings(max_examples=20, deadline=None)
 def test_no_row_of_items_is_in_both_splits(seed: int, other: int) -> None:
-    train = list(generator.generate(130, seed, "train"))
-    held_out = list(generator.generate(130, other, "heldout"))
+    train = list(bank.generate(130, seed, "train"))
+    held_out = list(bank.generate(130, other, "heldout"))
     rows = [{"".join(json.loads(q.metadata)["items"]) for q in part} for part in (train, held_out)]
     assert not rows[0] & rows[1]
     assert not {q.id for q in train} & {q.id for q in held_out}
@@ -108,25 +108,25 @@ def test_no_row_of_items_is_in_both_splits(seed: int, other: int) -> None:
 @given(SEEDS)
 @settings(max_examples=10, deadline=None)
 def test_documents_stay_out_of_the_held_out_rows(seed: int) -> None:
-    for document in generator.documents(200, seed):
+    for document in bank.documents(200, seed):
         items = "".join(json.loads(document.metadata)["items"])
         assert items != "raspberry"
         assert document.answer == str(solve(document.question))
         assert document.attempt.split()[-1] == document.answer
-        problem = generator._problem(document)  # type: ignore[arg-type]
-        assert generator.split_of(problem) == "train"
+        problem = bank._problem(document)  # type: ignore[arg-type]
+        assert bank.split_of(problem) == "train"
 
 
 def test_raspberry_can_be_asked_but_is_never_trained() -> None:
-    letters = generator.families()[0]
-    problem = generator.Problem(family=letters, level=3, parameter="r", items=tuple("raspberry"))
+    letters = bank.families()[0]
+    problem = bank.Problem(family=letters, level=3, parameter="r", items=tuple("raspberry"))
     assert problem.question() == "How many r in raspberry?"
     assert problem.answer() == 3
-    assert generator.split_of(problem) == "heldout"
+    assert bank.split_of(problem) == "heldout"
 
 
 def test_documents_are_direct_worked_and_cut() -> None:
-    documents = list(generator.documents(2000, 5))
+    documents = list(bank.documents(2000, 5))
     thinking = [document.thinking_trajectories[0] for document in documents]
     direct = sum(not text for text in thinking)
     cut = sum(document.attempt != document.answer for document in documents)
@@ -138,44 +138,44 @@ def test_documents_are_direct_worked_and_cut() -> None:
 
 
 def test_same_seed_same_records_and_another_seed_others() -> None:
-    first, again, other = (list(generator.generate(300, seed, "train")) for seed in (7, 7, 8))
+    first, again, other = (list(bank.generate(300, seed, "train")) for seed in (7, 7, 8))
     assert first == again != other
-    assert [generator.trace(q, 1) for q in first] == [generator.trace(q, 1) for q in again]
-    assert list(generator.documents(50, 3)) == list(generator.documents(50, 3))
-    assert list(itertools.islice(generator.generate(300, 7, "train"), 100)) == first[:100]
+    assert [bank.trace(q, 1) for q in first] == [bank.trace(q, 1) for q in again]
+    assert list(bank.documents(50, 3)) == list(bank.documents(50, 3))
+    assert list(itertools.islice(bank.generate(300, 7, "train"), 100)) == first[:100]
 
 
 def test_slip_rate_counts_the_traces_that_state_a_wrong_number() -> None:
-    questions = list(generator.generate(1300, 2, "train"))
+    questions = list(bank.generate(1300, 2, "train"))
     wrong = 0
     for question in questions:
-        stated = set(numbers(generator.trace(question, 9).thinking))
+        stated = set(numbers(bank.trace(question, 9).thinking))
         wrong += stated != {int(question.answer or -1)}
-    assert generator.slip_rate(questions, 9) == pytest.approx(wrong / len(questions))
-    assert 0.05 < generator.slip_rate(questions, 9) < 0.25
+    assert bank.slip_rate(questions, 9) == pytest.approx(wrong / len(questions))
+    assert 0.05 < bank.slip_rate(questions, 9) < 0.25
 
 
 def test_families_take_turns_and_ids_are_unique() -> None:
-    questions = list(generator.generate(1100, 4, "train"))
+    questions = list(bank.generate(1100, 4, "train"))
     counts = Counter(json.loads(question.metadata)["family"] for question in questions)
     assert set(counts.values()) == {100}
     assert len({question.id for question in questions}) == 1100
 
 
 def test_asking_for_more_than_there_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generator, "_MAX_DRAWS", 2)
+    monkeypatch.setattr(bank, "_MAX_DRAWS", 2)
     with pytest.raises(UserError, match="no more heldout questions of the family"):
-        list(generator.generate(20_000, 0, "heldout"))
+        list(bank.generate(20_000, 0, "heldout"))
 
 
 def test_59000_questions_in_under_a_minute() -> None:
     start = time.perf_counter()
-    assert sum(1 for _ in generator.generate(59_000, 0, "train")) == 59_000
+    assert sum(1 for _ in bank.generate(59_000, 0, "train")) == 59_000
     assert time.perf_counter() - start < 60
 
 
 def test_the_tokenizer_phrases_cover_the_traces() -> None:
     held = set(worked.phrases())
-    text = generator.trace(next(iter(generator.generate(1, 0, "train"))), 0).thinking
+    text = bank.trace(next(iter(bank.generate(1, 0, "train"))), 0).thinking
     assert text.startswith("Guess=")
     assert {"Guess", "Steps", " 1:", "=0", "=99", worked.CORRECTION, "over 5", "mod 9"} <= held

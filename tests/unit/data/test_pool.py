@@ -12,9 +12,8 @@ import pytest
 from s1_core.errors import UserError
 from s1_core.records import Question
 from s1_data import benchmarks
-from s1_data.bank import fingerprint
 from s1_data.config import BenchmarkConfig, BuildConfig
-from s1_data.sources import pool, registry
+from s1_data.sources import generated, pool, registry
 from s1_data.sources.config import HUB_SOURCES, SourceOptions, SourcesConfig
 from s1_data.sources.pool import SourcePart
 from s1_data.sources.source import shuffled
@@ -49,7 +48,7 @@ def build(path: Path | None = None, out: str = "nowhere", **options: Any) -> Bui
 
 def test_the_bank_is_one_source_known_by_its_code() -> None:
     (bank,) = parts(kind="bank", num_questions=5)
-    assert (bank.name, bank.license, bank.identity) == ("bank", "Apache-2.0", fingerprint.parents())
+    assert (bank.name, bank.license, bank.identity) == ("bank", "Apache-2.0", generated.parents())
     assert len(bank.read()) == 5
     bank.collect()
 
@@ -191,5 +190,5 @@ def test_what_the_data_folder_lacks_comes_from_the_hub(
 
 def test_heldout_is_the_bank(tmp_path: Path) -> None:
     config = benchmark("heldout", num_questions=4, out=str(tmp_path / "out"))
-    assert benchmarks.parents(config) == fingerprint.parents()
+    assert benchmarks.parents(config) == generated.parents()
     assert len(benchmarks.ensure(config).read("questions", Question)) == 4

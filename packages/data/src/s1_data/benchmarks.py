@@ -16,9 +16,8 @@ from s1_core import cli
 from s1_core.artifacts import Artifact, Draft
 from s1_core.errors import UserError
 from s1_core.records import Question
-from s1_data.bank import fingerprint
 from s1_data.config import BenchmarkConfig
-from s1_data.sources import copies, files
+from s1_data.sources import copies, files, generated
 from s1_data.sources.collection import Collection
 from s1_data.sources.published import benchmarks as published
 from s1_data.sources.source import Source
@@ -37,7 +36,7 @@ def parents(config: BenchmarkConfig) -> dict[str, str]:
     One of the hub has a hash only once it was collected.
     """
     if config.name == HELDOUT:
-        return fingerprint.parents()
+        return generated.parents()
     path = _file(config)
     if path is not None:
         return {f"eval/{path.name}": files.sha256(path)}
@@ -56,10 +55,10 @@ def questions(config: BenchmarkConfig) -> list[Question]:
     Those of the hub are kept in `out`, so that the hub is asked once.
     """
     if config.name == HELDOUT:
-        from s1_data.bank import generator
+        from s1_data import bank
 
         num = config.num_questions or HELDOUT_QUESTIONS
-        return list(generator.generate(num, config.seed, "heldout"))
+        return list(bank.generate(num, config.seed, "heldout"))
     path = _file(config)
     if path is None:
         return _collection(config).ensure().read("questions", Question)

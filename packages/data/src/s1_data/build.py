@@ -11,8 +11,7 @@ Each stage is a function of its inputs, its options and the seed, so a killed ru
 from __future__ import annotations
 
 from s1_core import cli
-from s1_data import plan, push
-from s1_data.bank import documents
+from s1_data import documents, plan, push
 from s1_data.config import BuildConfig
 from s1_data.stages import questions, s1k, traces
 

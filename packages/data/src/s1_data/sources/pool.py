@@ -14,9 +14,8 @@ from pathlib import Path
 from s1_core import cli
 from s1_core.errors import UserError
 from s1_core.records import Question
-from s1_data.bank import fingerprint
 from s1_data.config import BuildConfig
-from s1_data.sources import copies, files, registry
+from s1_data.sources import copies, files, generated, registry
 from s1_data.sources.collection import Collection
 from s1_data.sources.config import SourceOptions
 from s1_data.sources.source import Arrange, Source
@@ -76,18 +75,16 @@ def skipped(config: BuildConfig) -> list[str]:
 
 def _bank(config: BuildConfig) -> SourcePart:
     def mapped() -> list[Question]:
-        from s1_data.bank import generator
+        from s1_data import bank
 
         num = config.sources.num_questions
-        return list(
-            cli.progress(generator.generate(num, config.seed, "train"), "questions", total=num)
-        )
+        return list(cli.progress(bank.generate(num, config.seed, "train"), "questions", total=num))
 
     return SourcePart(
         name="bank",
         license=registry.license_of("bank"),
         origin="generated",
-        identify=fingerprint.parents,
+        identify=generated.parents,
         mapped=mapped,
     )
 

@@ -204,11 +204,11 @@ def _write_facts(draft: Draft, config: BuildConfig, chosen: list[Question]) -> N
     """Write what a report on a model trained here must repeat: planted slips, short traces."""
     facts: dict[str, Any] = {}
     if config.teacher.kind == "bank":
-        from s1_data.bank import generator
+        from s1_data import bank
 
-        short = ", ".join(f.name for f in generator.families() if f.needs_only_a_look)
+        short = ", ".join(f.name for f in bank.families() if f.needs_only_a_look)
         facts = {
-            "slip_rate": generator.slip_rate(chosen, config.seed),
+            "slip_rate": bank.slip_rate(chosen, config.seed),
             "note": _NOTE.format(short),
         }
     draft.write_text("facts.json", json.dumps(facts, indent=1) + "\n")

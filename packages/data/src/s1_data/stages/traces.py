@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from s1_core import artifacts, cli
 from s1_core.artifacts import Artifact, Draft
 from s1_core.records import Question, Trace
-from s1_data.bank import fingerprint
 from s1_data.config import BuildConfig
+from s1_data.sources import generated
 from s1_data.stages.stage import Stage
 
 if TYPE_CHECKING:
@@ -72,17 +72,17 @@ def _stage(config: BuildConfig, questions: Artifact, out: Path) -> Stage:
     parents = {"questions": questions.sha256}
     if config.teacher.kind == "bank":
         shape["seed"] = config.seed
-        parents |= fingerprint.parents()
+        parents |= generated.parents()
     return Stage(out=out, kind="traces", config=shape, parents=parents)
 
 
 def _written(config: BuildConfig, rows: Sequence[Question]) -> list[Trace]:
     if config.teacher.kind == "reference":
         return [human(question) for question in rows if question.solution]
-    from s1_data.bank import generator
+    from s1_data import bank
 
     walked = cli.progress(rows, "traces", total=len(rows))
-    return [generator.trace(question, config.seed) for question in walked]
+    return [bank.trace(question, config.seed) for question in walked]
 
 
 def _unwritten(rows: Sequence[Question], found: Sequence[Trace]) -> list[Failure]:

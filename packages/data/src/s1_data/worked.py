@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from random import Random
 
-from s1_data.bank.families import FAMILIES, MAX_ITEMS, MAX_STATE, Problem
+from s1_data.families import FAMILIES, MAX_ITEMS, MAX_STATE, Problem
 
 CORRECTION = "Wait"
 # As many words as in a guess and CORRECTION, so that every walk begins equally far from its items.

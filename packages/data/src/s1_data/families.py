@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
-from s1_data.bank.words import VOWELS, draw_word
+from s1_data.words import VOWELS, draw_word
 
 NUM_LEVELS = 5
 MAX_STATE = 99

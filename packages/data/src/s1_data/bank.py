@@ -15,16 +15,8 @@ from typing import Literal
 from s1_core import chat
 from s1_core.errors import UserError
 from s1_core.records import Example, Question, Trace, question_id
-from s1_data.bank.families import (
-    ASKED,
-    BY_NAME,
-    FAMILIES,
-    NUM_LEVELS,
-    Family,
-    Problem,
-    draw_problem,
-)
-from s1_data.bank.worked import practice, thinking
+from s1_data.families import ASKED, BY_NAME, FAMILIES, NUM_LEVELS, Family, Problem, draw_problem
+from s1_data.worked import practice, thinking
 
 Split = Literal["train", "heldout"]
 TEACHER = "bank"
@@ -89,7 +81,7 @@ def documents(num_documents: int, seed: int) -> Iterator[Example]:
         problem = _draw(rng, family, "train")
         text, is_cut = practice(rng, problem)
         answer = str(problem.answer())
-        yield _document(_record(problem), text, f"{forced} {answer}" if is_cut else answer)
+        yield _example(_record(problem), text, f"{forced} {answer}" if is_cut else answer)
 
 
 def _draw(rng: Random, family: Family, split: Split) -> Problem:
@@ -144,10 +136,18 @@ def _teach(question: Question, seed: int) -> tuple[str, bool]:
     return thinking(Random(f"{seed}/{question.id}"), _problem(question))
 
 
-def _document(question: Question, text: str, attempt: str) -> Example:
-    return Example.of(
-        question,
-        Trace(question_id=question.id, thinking=text, attempt=attempt, model=TEACHER),
+def _example(question: Question, text: str, attempt: str) -> Example:
+    return Example(
+        question_id=question.id,
+        question=question.question,
+        solution=question.solution,
+        cot_type=question.cot_type,
+        source_type=question.source_type,
+        metadata=question.metadata,
+        cot=None,
+        thinking_trajectories=(text,),
+        attempt=attempt,
+        answer=question.answer,
         domain=json.loads(question.metadata)["domain"],
         thinking_tokens=len(text.split()),
     )
