@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from factories import attempt
+from factories import attempt, question
 from s1_core import artifacts
 from s1_core.records import Attempt, Example, Question
 from s1_data.card.text import SELECTED
@@ -69,7 +69,7 @@ def test_the_funnel_accounts_for_every_question(undisturbed: Path) -> None:
 def test_the_card_tells_funnel_sources_and_figure(undisturbed: Path) -> None:
     text = (undisturbed / "s1k" / "README.md").read_text()
     assert "# s1K: 60 questions" in text
-    assert "| select | 300 | 60 | not drawn: 240 |" in text
+    assert "| select | the rows drawn | 300 | 60 | not drawn: 240 |" in text
     assert "Vendi score" in text and "| bank | 300 | 300 | 60 |" in text
     assert yaml.safe_load(text.split("---")[1])["configs"][0]["data_files"] == "examples.parquet"
     figure = (undisturbed / "s1k" / "composition.png").read_bytes()
@@ -208,8 +208,23 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(undisturbed: Path, tmp_path
         "to be written", "to be written", "to be written",
     ]  # fmt: skip
     assert not out.exists()
+    planned = build("--config", "base", "--out", out, "--dry-run")
+    assert "documents: 220,000 to be written" in planned.stderr and not out.exists()
+    planned = build("--config", "s1k", "--sources.kind", "local", "--path", tmp_path, "--dry-run")
+    assert planned.returncode == 2 and "no questions" in planned.stderr
     done = build(*UNASKED, "--out", undisturbed, "--dry-run")
     assert "questions: up to date, 300 rows" in done.stderr and "s1k: up to date" in done.stderr
+
+
+def test_attempts_at_other_questions_are_refused_not_ignored(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(undisturbed, tmp_path / "out")
+    with artifacts.create(tmp_path / "alien", kind="attempts", config={}) as draft:
+        draft.write("attempts", [attempt(question("another question"))], Attempt)
+    done = build(*SMALL, "--attempts", tmp_path / "alien", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "1 attempts, none at a question of this build" in done.stderr.splitlines()[-1]
 
 
 def test_too_few_rows_is_an_error_that_counts_and_names_the_knob(tmp_path: Path) -> None:
@@ -237,6 +252,9 @@ def test_a_second_run_in_the_same_place_is_refused(tmp_path: Path) -> None:
     ("words", "message"),
     [
         ([*SMALL, "--difficulty.by", "attempts"], "difficulty.by attempts wants --attempts DIR"),
+        ([*UNASKED, "--attempts", "x"], "--attempts are given, but difficulty.by none"),
+        ([*UNASKED, "--until", "questions", "--push", "me/x"], "--push uploads s1k/"),
+        ([*UNASKED, "--difficulty.tokenizer", "nowhere"], "no tokenizer at nowhere"),
         ([*SMALL, "--attempts", "nowhere"], "no artifact at nowhere"),
         ([*SMALL, "--traces", "nowhere"], "no artifact at nowhere"),
         (["--config", "real"], "pass --path DIR or set S1_DATA"),

@@ -24,6 +24,7 @@ from s1_data.stages.questions import Origin
 ROWS_A_PART = 3
 NUM_ROWS = 24
 WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "re") for b in ("bar", "dol", "fen", "gis")]
+SECRET = "gpqasecret"
 CODING = ("usaco", "livecodebench")
 CLASSES = [
     {"code": "05", "title": "Combinatorics", "topics": ["Graph theory"]},
@@ -37,7 +38,7 @@ def text(rng: random.Random) -> str:
 
 def row(name: str, part: Part, rng: random.Random) -> dict[str, Any]:
     """Write a row as the hub has it; its answer is what the teacher will find."""
-    asked = text(rng)
+    asked = f"{SECRET} {text(rng)}" if name == "gpqa" else text(rng)
     found = str(len(asked))
     boxed = f"It has \\boxed{{{found}}} characters."
     problem = {"problem": asked, "solution": boxed}
@@ -160,8 +161,12 @@ def built(root: Path) -> Iterator[tuple[Path, TeacherServer]]:
         assert f"judge: at most {len(asked)} of {len(asked)} left to ask" in plan
         run("s1_data.build", *words)
         calls = teacher.calls.total() + judge.calls.total()
-        again = run("s1_data.build", *words, "--selection.by", "released")
+        released = ["--selection.by", "released", "--diversity.domains", "kmeans"]
+        again = run("s1_data.build", *words, *released)
         assert "up to date" in again.stderr.splitlines()[1]
+        card = (root / "out" / "s1k" / "README.md").read_text()
+        assert "were taken before any draw" in card and "Spherical k-means" in card
+        assert SECRET not in card  # not even as the word that names a cluster
         assert teacher.calls.total() + judge.calls.total() <= calls + 2  # the class never given
         run("s1_data.build", *words)
         yield root / "out", teacher
@@ -175,6 +180,8 @@ def test_all_sixteen_sources_arrive_and_the_benchmarks_stay_out(
         step["stage"]: step for step in json.loads((questions.path / "funnel.json").read_text())
     }
     assert steps["decontaminate"]["rules"] == {"math500": 1}
+    chain = list(steps.values())  # also past SciEval's pick, which takes rows twice
+    assert [step["before"] for step in chain[1:]] == [step["after"] for step in chain[:-1]]
     names = [source.name for source in registry.published(2021)]
     told = json.loads((questions.path / "sources.json").read_text())
     assert [source["name"] for source in told["sources"]] == names
@@ -208,10 +215,6 @@ def test_the_selection_is_the_papers_and_the_card_keeps_gpqa_to_itself(
     assert "were taken before any draw" in card and "traces from sage" in card
     assert "CC-BY-4.0" in card and "| gpqa |" in card
     questions = artifacts.load(built[0] / "questions")
-    secret = {r.question_id for r in questions.read("origins", Origin) if r.source == "gpqa"}
-    report = (questions.path / "decontamination.json").read_text()
-    for row_ in questions.read("questions", Question):
-        if row_.id in secret:
-            words = row_.question.splitlines()[0].split()
-            spans = [" ".join(words[at : at + 5]) for at in range(len(words) - 4)]
-            assert not any(span in card or span in report for span in spans)
+    assert SECRET not in card
+    assert SECRET not in (questions.path / "decontamination.json").read_text()
+    assert any(SECRET in row.question for row in questions.read("questions", Question))

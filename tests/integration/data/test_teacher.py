@@ -24,6 +24,7 @@ from s1_data import merge, teacher
 from s1_data.endpoint import journal
 from s1_data.endpoint.asking import Failure
 from s1_data.endpoint.config import AskConfig, EndpointConfig, MergeConfig
+from s1_data.endpoint.shard import Shard
 from s1_data.endpoint.spending import FREE, Charge
 
 TEXTS = [f"Question {number:02d}: how long is this?" for number in range(12)]
@@ -274,7 +275,7 @@ def test_a_cap_stops_cleanly_and_a_raised_one_goes_on(
         num_done = server.answered.total()
         assert 1 <= num_done < 12
         assert f"--teacher.{option} {low} has no room" in str(caught.value)
-        assert f"{num_done} of 12 questions are answered and kept" in str(caught.value)
+        assert f"{num_done} of 12 have a reply, which is kept" in str(caught.value)
         used = spent(tmp_path)
         assert used.tokens == server.paid_tokens == num_done * PAID.tokens
         assert (used.tokens if option == "max_tokens_total" else used.usd) <= low
@@ -308,6 +309,29 @@ def test_shards_share_a_cap_and_merge_to_the_bytes_of_one_run(tmp_path: Path) ->
             (path / "out" / "manifest.json").read_bytes() for path in (tmp_path / "whole", parts)
         )
         assert merged == whole
+
+
+@pytest.mark.parametrize("word", ["length", "400"])
+def test_a_shard_of_which_every_question_fails_is_merged_like_the_others(
+    tmp_path: Path, word: str
+) -> None:
+    asked(tmp_path / "whole", TEXTS)
+    asked(tmp_path / "parts", TEXTS)
+    first, *others = [int(question_id(text), 16) for text in TEXTS]
+    count = next(n for n in range(2, 99) if all(first % n != other % n for other in others))
+    with TeacherServer(TEXTS, {TEXTS[0]: [word]}) as server:
+        run(tmp_path / "whole", endpoint(server))
+        questions = artifacts.load(tmp_path / "parts" / "questions")
+        for shard in (Shard(n, count) for n in range(count)):
+            job = teacher.Job(
+                questions=questions, config=endpoint(server), out=tmp_path / "parts" / "out",
+                shard=shard,
+            )  # fmt: skip
+            teacher.ensure(job)
+    merge.main(MergeConfig(out=str(tmp_path / "parts" / "out")))
+    manifests = [(tmp_path / n / "out" / "manifest.json").read_bytes() for n in ("whole", "parts")]
+    assert manifests[0] == manifests[1]
+    assert failures(tmp_path / "parts").keys() == {question_id(TEXTS[0])}
 
 
 def test_shards_of_two_runs_do_not_merge(tmp_path: Path) -> None:
@@ -420,4 +444,4 @@ def test_a_faulty_wish_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "--teacher.max_tokens_total 50 has no room" in done.stderr
-    assert "0 of 1 questions are answered" in done.stderr
+    assert "0 of 1 have a reply" in done.stderr

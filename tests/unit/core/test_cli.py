@@ -206,6 +206,7 @@ def fails_with(error: BaseException) -> Callable[[Probe], None]:
         (OSError(errno.ENOSPC, "No space", "/here"), 2, "/here: the disk is full"),
         (PermissionError(errno.EACCES, "No", "/there"), 2, "/there: no permission"),
         (OSError(errno.EROFS, "read-only"), 2, "read-only"),
+        (OSError(errno.EFBIG, "File too large"), 2, "ulimit -f"),
     ],
 )
 def test_exit_codes(
@@ -246,6 +247,16 @@ def test_help_is_quick_and_a_verb_starts_without_heavy_imports(tmp_path: Path) -
     assert min(seconds_of_help() for _ in range(3)) < 1
     plain = subprocess.run([sys.executable, tmp_path / "verb.py"], capture_output=True, text=True)
     assert plain.stdout.startswith("[]")
+
+
+def test_a_stop_that_ends_in_an_error_of_its_own_is_still_75() -> None:
+    def main(_: Probe) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as swallowed:
+            raise ValueError("as C code does that lost the interruption") from swallowed
+
+    assert ended(main, "--out", "x") == 75
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -118,6 +118,12 @@ def test_no_body_breaks_the_reader(raw: bytes) -> None:
         assert found.text or found.thinking
 
 
+def test_a_body_nested_beyond_reason_is_unusable() -> None:
+    with pytest.raises(Unusable, match="not JSON"):
+        replies.read(b"[" * 200_000)
+    assert replies.quote(b"[" * 200_000).startswith("[[[")
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [

@@ -1,22 +1,24 @@
 """Quality, difficulty and grades: one rule a row, and nothing lost on the way."""
 
+import re
 import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import attempt, question, trace
 from s1_core import artifacts
 from s1_core.errors import UserError
+from s1_data.card.text import STAGES
 from s1_data.config import BuildConfig
 from s1_data.endpoint.config import TeacherConfig
 from s1_data.filters import difficulty, grades, quality
 from s1_data.filters.grades import Grade
-from s1_data.funnel import Funnel
+from s1_data.funnel import KNOBS, Funnel
 from s1_data.sources.config import SourcesConfig
-from s1_data.stages import traces
+from s1_data.stages import s1k, traces
 
 
 def config(out: Path) -> BuildConfig:
@@ -41,6 +43,11 @@ def config(out: Path) -> BuildConfig:
         ("**(3)** Find x.", "bold number"),
         ("**Hint** 3 **bold words** x", None),
         ("**see ]4** x", None),
+        ("***1***", "bold number"),
+        ("1****2", None),
+        ("a**b**c1**", "bold number"),
+        ("*" * 100_000, None),
+        ("a" * 100_000, None),
     ],
 )
 def test_string_patterns_of_the_notebook(text: str, rule: str | None) -> None:
@@ -48,7 +55,9 @@ def test_string_patterns_of_the_notebook(text: str, rule: str | None) -> None:
 
 
 def test_aime_rows_are_kept_whatever_they_hold() -> None:
-    assert quality.pattern(question("[asy] **1** p1.", source_type="qq/AIME_1983_2024")) is None
+    text = "[asy] **1** p1."
+    assert quality.pattern(question(text, source_type="qq8933/AIME_1983_2024")) is None
+    assert quality.pattern(question(text, source_type="AI-MO/NuminaMath-CoT/amc_aime")) == "[asy]"
 
 
 def test_null_features_leave() -> None:
@@ -72,20 +81,25 @@ def test_unusable_questions_are_named_and_the_first_of_equals_stays() -> None:
 
 
 def test_questions_leave_when_any_model_is_right_or_any_left_them_out() -> None:
-    names = ("easy", "hard", "unseen", "half", "untold")
+    names = ("easy", "hard", "unseen", "half", "untold", "sampled")
     rows = [(q, trace(q)) for q in (question(name) for name in names)]
-    easy, hard, _, half, untold = (row[0].id for row in rows)
+    easy, hard, _, half, untold, sampled = (row[0].id for row in rows)
     verdicts = [
         ("small", easy, "wrong"), ("large", easy, "right"),
         ("small", hard, "wrong"), ("large", hard, "wrong"),
         ("small", half, "wrong"),
         ("small", untold, "wrong"), ("large", untold, "none"),
+        ("small", sampled, "right"), ("small", sampled, "wrong"), ("large", sampled, "wrong"),
     ]  # fmt: skip
     found = [Grade(model=m, question_id=q, verdict=v) for m, q, v in verdicts]
-    assert difficulty.solved(rows, found) == [
+    rules = [
         "solved by large", None, "no attempt by large", "no attempt by large",
-        "no verdict on large",
+        "no verdict on large", "solved by small",
     ]  # fmt: skip
+    assert difficulty.solved(rows, found, {"small", "large"}) == rules
+    assert difficulty.solved(rows, found[::-1], {"large", "small"}) == rules
+    unseen = difficulty.solved(rows, found, {"small", "large", "absent"})
+    assert unseen[1] == "no attempt by absent"
 
 
 def test_attempts_are_graded_against_the_reference_and_strangers_passed_over(
@@ -106,11 +120,19 @@ def test_attempts_are_graded_against_the_reference_and_strangers_passed_over(
 
 
 def test_the_lowest_levels_leave_and_rows_without_one_are_counted_apart() -> None:
-    metadata = ['{"level": "Level 5"}', '{"level": 1}', '{"level": 2.5}', "{}", '{"level": ""}']
+    metadata = ['{"level": "Level 5"}', '{"level": 1}', '{"level": 2.5}', "{}", '{"level": "nan"}']
     rows = [(q, trace(q)) for q in (question(str(n), metadata=m) for n, m in enumerate(metadata))]
     assert difficulty.easiest(rows, "level", 0.5) == [
         None, "low level", None, "no level in the metadata", "no level in the metadata",
     ]  # fmt: skip
+
+
+BOLD = re.compile(r"\*\*[^\s\]]*\d[^\s\]]*\*\*")  # the rule as the notebook writes it
+
+
+@given(st.text(alphabet="*1a] ", max_size=14))
+def test_bold_numbers_are_those_of_the_notebooks_expression(text: str) -> None:
+    assert (quality.pattern(question(text)) == "bold number") == bool(BOLD.search(text))
 
 
 @given(st.lists(st.integers(0, 9), max_size=30), st.floats(0, 0.99))
@@ -148,6 +170,7 @@ def test_the_human_solution_is_the_trace() -> None:
     assert (made.thinking, made.attempt, made.model) == ("So 5.", "5", "human")
 
 
+@settings(max_examples=20, deadline=None)  # each example is synced to the disk
 @given(st.lists(st.sampled_from([None, "x", "y"]), max_size=20))
 def test_the_funnel_counts_every_row_once_and_survives_the_disk(rules: list[str | None]) -> None:
     funnel = Funnel()
@@ -161,6 +184,12 @@ def test_the_funnel_counts_every_row_once_and_survives_the_disk(rules: list[str 
             funnel.write(draft)
         found = Funnel.load(artifacts.load(Path(folder) / "out"))
     assert (found.steps, found.rejections) == (funnel.steps, funnel.rejections)
+
+
+def test_every_stage_has_a_knob_and_a_line_in_the_card() -> None:
+    code = "".join(path.read_text() for path in Path(s1k.__file__).parent.glob("*.py"))
+    stages = set(re.findall(r"funnel\.apply\(\s*\"([a-z-]+)\"", code))
+    assert stages == set(KNOBS) == set(STAGES)
 
 
 def test_the_funnel_names_the_knob_of_the_dearest_stage() -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from s1_core.errors import UserError
 from s1_core.records import Question
 from s1_data import benchmarks
-from s1_data.config import BenchmarkConfig, BuildConfig
+from s1_data.config import BENCHMARKS, BenchmarkConfig, BuildConfig
 from s1_data.sources import generated, pool, registry
 from s1_data.sources.config import HUB_SOURCES, SourceOptions, SourcesConfig
 from s1_data.sources.pool import SourcePart
+from s1_data.sources.published import benchmarks as published
 from s1_data.sources.source import shuffled
 
 RECORD = {"question": "q?", "solution": "s", "answer": "1", "source_type": "t"}
@@ -115,7 +116,9 @@ def test_a_source_may_be_pointed_at_a_folder(tmp_path: Path) -> None:
         f"sources/aime/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (first, second)
     }
-    assert found.identity == digests | {"aime.variant": "until 2021"}
+    identity = found.identity
+    assert len(identity.pop("aime.mapping")) == 64  # an edited mapping must not pass for this one
+    assert identity == digests | {"aime.variant": "until 2021"}
     assert [json.loads(row.metadata)["ID"] for row in found.read()] == ["2001-1"]
     later = parts(aime=SourceOptions(path=str(tmp_path)), aime_until=2022)[-1]
     assert len(later.read()) == 2
@@ -192,3 +195,40 @@ def test_heldout_is_the_bank(tmp_path: Path) -> None:
     config = benchmark("heldout", num_questions=4, out=str(tmp_path / "out"))
     assert benchmarks.parents(config) == generated.parents()
     assert len(benchmarks.ensure(config).read("questions", Question)) == 4
+
+
+def test_a_row_that_a_mapping_cannot_read_is_named(tmp_path: Path) -> None:
+    fine = {"problem": "p?", "solution": "s", "subject": "Algebra"}
+    path = lines(tmp_path / "math.jsonl", fine, fine | {"solution": 5})
+    (found,) = (p for p in parts(math=SourceOptions(path=str(path))) if p.name == "math")
+    with pytest.raises(UserError, match=r"source math: its mapping fails at row 2 or before"):
+        found.mapped()
+
+
+@pytest.mark.parametrize("kind", ["bank", "local"])
+@pytest.mark.parametrize(
+    "options", [{"gpqa": SourceOptions(path="x")}, {"modules": ("mine",)}], ids=["path", "module"]
+)
+def test_options_of_the_hub_are_refused_elsewhere(kind: str, options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=rf"is set, but sources\.kind is {kind}"):
+        SourcesConfig(kind=kind, **options)  # type: ignore[arg-type]
+
+
+def test_a_module_of_ones_own_may_be_skipped_and_a_stranger_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_skipped.py").write_text(OWN_MODULE.format(name="mine"))
+    (tmp_path / "my_broken.py").write_text("SOURCE = (")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = [part.name for part in parts(modules=("my_skipped",), skip=("mine",))]
+    assert names == list(HUB_SOURCES)
+    with pytest.raises(UserError, match=r"sources\.skip holds yours"):
+        parts(modules=("my_skipped",), skip=("yours",))
+    with pytest.raises(UserError, match=r"cannot import my_broken \(SyntaxError"):
+        parts(modules=("my_broken",))
+
+
+def test_every_benchmark_that_may_be_named_has_a_definition() -> None:
+    named = set(get_type_hints(BenchmarkConfig)["name"].__args__)
+    assert named == set(BENCHMARKS) == {*published.sources(0), benchmarks.HELDOUT}
+    assert {"gpqa_diamond"} == benchmarks.UNPUBLISHED

@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s1_core.errors import UserError
-from s1_data.config import SelectionConfig
+from s1_data.config import NEEDS, SelectionConfig
 from s1_data.embedding.neighbours import NearDuplicates
 from s1_data.selection.candidates import Candidate, kind, preselected
 from s1_data.selection.domain_pools import DomainPools, draw_rank
-from s1_data.selection.methods import METHODS, Selection, benchmark_weights, select
+from s1_data.selection.methods import DRAWS, Selection, benchmark_weights, select
 
 AIME, GPQA, MATH, OTHER = (
     "qq8933/AIME_1983_2024", "Idavidrein/gpqa", "simplescaling/openaimath/Algebra",
     "daman1209arora/jeebench/chem",
 )  # fmt: skip
 SEEDS = st.integers(0, 2**31 - 1)
-METHOD_NAMES = st.sampled_from(sorted(METHODS))
+METHOD_NAMES = st.sampled_from(sorted(DRAWS))
 
 
 def row(
@@ -59,7 +59,7 @@ def drawn(pool: list[Candidate], by: str, num_rows: int, seed: int) -> Selection
     try:
         return select(pool, config(by, num_rows, long_math_tokens=20), seed)
     except UserError:
-        assert METHODS[by].uses_verdicts
+        assert NEEDS[by].verdicts
         return None
 
 
@@ -69,7 +69,7 @@ def test_every_method_draws_distinct_rows_as_many_as_asked_or_all(
 ) -> None:
     found = drawn(pool, by, num_rows, seed)
     if found is not None:
-        wanted = len(pool) if METHODS[by].takes_all else min(num_rows, len(pool))
+        wanted = min(num_rows, len(pool)) if NEEDS[by].num_rows else len(pool)
         assert len(set(found.chosen)) == len(found.chosen) == wanted
         assert set(found.chosen) <= set(range(len(pool)))
 
@@ -142,7 +142,7 @@ SMALL = [
 def test_draws_as_often_as_algorithm_1_with_its_weights_written_out(by: str) -> None:
     num_rows, num_seeds = 4, 6000
     everything = frozenset(range(len(SMALL)))
-    first: tuple[int, ...] = (0,) if METHODS[by].uses_verdicts else ()
+    first: tuple[int, ...] = (0,) if NEEDS[by].verdicts else ()
     left = everything - set(first) if by == "paper" else everything
     wanted: dict[tuple[int, int], float] = defaultdict(float)
     for sequence, p in sequences(SMALL, by, num_rows, first, left):
@@ -183,7 +183,7 @@ def test_domains_are_drawn_uniformly_however_large_they_are(by: str) -> None:
 @pytest.mark.parametrize(
     ("source_type", "name"),
     [
-        (AIME, "AIME"), ("AI-MO/aimo-validation-aime", "AIME"), ("aime24", "AIME"),
+        (AIME, "AIME"), ("AI-MO/NuminaMath-CoT/amc_aime", None), ("mine/AIME/1983", "AIME"),
         (GPQA, "GPQA"), ("gpqa_extended", "GPQA"),
         (MATH, "MATH"), ("qfq/openaimath/Geometry", "MATH"), ("math", "MATH"),
         ("EleutherAI/hendrycks_math", "MATH"),
@@ -287,10 +287,10 @@ def test_longest_takes_the_longest_and_full_takes_all() -> None:
 
 
 def test_every_method_of_the_options_is_there_and_the_ablations_skip_the_difficulty() -> None:
-    assert set(METHODS) == set(get_type_hints(SelectionConfig)["by"].__args__)
-    skip = {name for name, method in METHODS.items() if not method.uses_difficulty}
+    assert set(DRAWS) == set(NEEDS) == set(get_type_hints(SelectionConfig)["by"].__args__)
+    skip = {name for name, needs in NEEDS.items() if not needs.difficulty}
     assert skip == {"random", "diverse", "longest", "full"}
-    assert {name for name, method in METHODS.items() if not method.uses_quality} == {"full"}
+    assert {name for name, needs in NEEDS.items() if not needs.quality} == {"full"}
 
 
 def test_a_domain_leaves_the_pools_with_its_last_row() -> None:

@@ -198,9 +198,18 @@ def _parsed(content: bytes, folder: Path) -> dict[str, Any]:
             f"{folder} has schema version {version}, this version reads {records.SCHEMA_VERSION};"
             " rebuild it"
         )
-    if not {"kind", "files", "config", "parents"} <= manifest.keys():
+    if not {"kind", "files", "config", "parents"} <= manifest.keys() or not _are_entries(
+        manifest["files"]
+    ):
         raise UserError(f"{folder / MANIFEST} is incomplete; delete {folder} and rebuild it")
     return dict(manifest)
+
+
+def _are_entries(files: Any) -> bool:
+    wanted = {"path", "sha256", "bytes", "rows"}
+    return isinstance(files, list) and all(
+        isinstance(entry, dict) and wanted <= entry.keys() for entry in files
+    )
 
 
 def _check_file(folder: Path, entry: Mapping[str, Any]) -> None:

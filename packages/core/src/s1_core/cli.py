@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 ConfigT = TypeVar("ConfigT")
 ItemT = TypeVar("ItemT")
 
+_AGAIN = "interrupted; run the same command again to go on"
 _DISK_FAULTS = {
+    errno.EFBIG: "a file outgrew the limit on its size (ulimit -f); raise it and run again",
     errno.ENOSPC: "the disk is full; free some space and run the command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
     errno.EACCES: "no permission; choose another place or change its permissions",
@@ -49,20 +51,23 @@ def run(
     names the field that needs no flag.
     SIGTERM and Ctrl-C raise KeyboardInterrupt in `main` and end in exit code 75.
     """
-    with _stoppable():
+    with _stoppable() as heard:
         try:
             config = parse(config_class, sys.argv[1:] if argv is None else argv, package, recipe)
             code = main(config) or 0
         except S1Error as error:
             code = _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            again = "interrupted; run the same command again to go on"
-            code = _fail(again, Interrupted.exit_code)
+            code = _fail(_AGAIN, Interrupted.exit_code)
         except OSError as error:
             if error.errno not in _DISK_FAULTS:
                 raise
             where = f"{error.filename}: " if error.filename else ""
             code = _fail(where + _DISK_FAULTS[error.errno], UserError.exit_code)
+        finally:
+            # C code may swallow the KeyboardInterrupt and then fail in a way of its own.
+            if heard and sys.exc_info()[0] is not None:
+                sys.exit(_fail(_AGAIN, Interrupted.exit_code))
     sys.exit(code)
 
 
@@ -111,10 +116,14 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Turn the first SIGTERM into KeyboardInterrupt; later ones wait for the clean-up."""
+def _stoppable() -> Iterator[list[int]]:
+    """Turn the first SIGTERM into KeyboardInterrupt; later ones wait for the clean-up.
+
+    Yields a list that holds the signal once it was heard.
+    """
+    heard: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield heard
         return
     owner = os.getpid()
 
@@ -124,11 +133,12 @@ def _stoppable() -> Iterator[None]:
             os.kill(os.getpid(), signum)
             return
         signal.signal(signum, signal.SIG_IGN)
+        heard.append(signum)
         raise KeyboardInterrupt
 
     former = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield heard
     finally:
         signal.signal(signal.SIGTERM, former)
 

@@ -38,7 +38,7 @@ def parse(
         arguments.insert(0, f"--config={_recipe(recipe, package)}")
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(exit_on_error=False, default_env=False)
-    default = f" Default: {recipe}." if recipe else ""
+    default = f" Without one {recipe} is read; defaults below are before it." if recipe else ""
     about = f"A YAML file, or the name of a recipe.{default}"
     parser.add_argument("--config", action="config", help=about)
     parser.add_class_arguments(config_class)

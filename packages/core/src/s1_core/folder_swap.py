@@ -32,6 +32,8 @@ def replacing(out: Path) -> Iterator[Path]:
         raise UserError(
             f"{error.filename} is a file, wanted a folder; choose another --out"
         ) from error
+    except FileNotFoundError as error:
+        raise UserError(f"no folder can be made at {out}; choose another --out") from error
     with _locked(out):
         _clear_remains(out)
         temp = out.with_name(f".{out.name}.tmp-{os.getpid()}")

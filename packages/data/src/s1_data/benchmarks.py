@@ -26,7 +26,9 @@ from s1_data.stages.stage import Stage
 HELDOUT = "heldout"
 HELDOUT_QUESTIONS = 300
 FILE_NAMES = {"gsm8k": "gsm8k_test"}
-UNPUBLISHED = frozenset({"gpqa_diamond"})
+UNPUBLISHED = frozenset(
+    name for name, source in published.sources(0).items() if not source.is_published
+)
 """Benchmarks whose text must not stand in a public card."""
 
 
@@ -100,7 +102,7 @@ def _collection(config: BenchmarkConfig) -> Collection:
     source = _source(config)
     remedy = (
         f"put eval/{_stem(config)}.jsonl or .parquet into the folder that --path or"
-        f" {files.ENVIRONMENT} names, or leave {config.name} out"
+        f" {files.ENVIRONMENT} names, or leave {config.name} out of --decontamination.benchmarks"
     )
     return Collection(
         source=source,

@@ -18,10 +18,10 @@ from s1_data.stages import questions, s1k, traces
 
 def main(config: BuildConfig) -> None:
     """Write the artifacts up to `until`, leaving alone what is current."""
-    if config.documents:
-        documents.build(config)
-    elif config.dry_run:
+    if config.dry_run:
         plan.show(config)
+    elif config.documents:
+        documents.build(config)
     else:
         _build(config)
 
@@ -30,6 +30,8 @@ def _build(config: BuildConfig) -> None:
     asked = questions.ensure(config)
     if config.until == "questions":
         return
+    if config.until == "s1k":
+        s1k.check(config)
     traced = traces.ensure(config, asked)
     if config.until == "traces":
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,12 @@ def read(file: Path) -> list[DomainClass]:
     code, times = Counter(each.code for each in found).most_common(1)[0]
     require(times == 1, f"{file}: code {code} occurs {times} times, wanted once")
     return found
+
+
+def check_codes(found: Sequence[DomainClass]) -> None:
+    """Refuse codes that a judge cannot answer with: they are the last two digits of its reply."""
+    wrong = [each.code for each in found if not (len(each.code) == 2 and each.code.isdecimal())]
+    require(not wrong, f"diversity.domains llm wants codes of two digits, found {wrong[:3]}")
 
 
 def _class(entry: Any, where: str) -> DomainClass:

@@ -104,6 +104,30 @@ class DiversityConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a way of selecting wants to be known or filtered before it draws."""
+
+    quality: bool = True
+    difficulty: bool = True
+    domains: bool = True
+    verdicts: bool = False
+    """whether the traces are right"""
+    num_rows: bool = True
+    """False: it takes all there are"""
+
+
+NEEDS = {
+    "embedding": Needs(),
+    "paper": Needs(verdicts=True),
+    "released": Needs(verdicts=True),
+    "random": Needs(difficulty=False, domains=False),
+    "diverse": Needs(difficulty=False),
+    "longest": Needs(difficulty=False, domains=False),
+    "full": Needs(quality=False, difficulty=False, domains=False, num_rows=False),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class SelectionConfig:
     """Which rows s1K gets, and how many."""
 
@@ -125,6 +149,11 @@ class SelectionConfig:
         require(self.long_math_tokens >= 0, "selection.long_math_tokens must not be negative")
         for name in self.render:
             chat.format_named(name)
+
+    @property
+    def needs(self) -> Needs:
+        """What this way of selecting wants before it."""
+        return NEEDS[self.by]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +208,18 @@ class BuildConfig:
             "teacher.kind endpoint wants --teacher.url and --teacher.model, or --traces DIR",
         )
         require(
-            not self.asks_judge or self.judge.url is not None,
+            not (self.judges_answers or self.domains_rule == "llm")
+            or self.judge.url is not None
+            or self.until != "s1k",
             "difficulty.grader judge and diversity.domains llm want --judge.url and --judge.model",
+        )
+        require(
+            not self.attempts or self.difficulty.by in ("auto", "attempts"),
+            f"--attempts are given, but difficulty.by {self.difficulty.by} does not read them",
+        )
+        require(
+            self.push is None or (self.until == "s1k" and not self.documents),
+            "--push uploads s1k/, which --until and --documents leave unwritten",
         )
 
     @property
@@ -189,14 +228,22 @@ class BuildConfig:
         return not (self.traces or self.until == "questions" or self.documents or self.dry_run)
 
     @property
-    def asks_judge(self) -> bool:
-        """Whether a judge grades or names domains."""
-        return self.difficulty.grader == "judge" or self.diversity.domains == "llm"
+    def judges_answers(self) -> bool:
+        """Whether the judge is asked which attempts, or which traces, are right."""
+        if self.difficulty.grader != "judge":
+            return False
+        return self.difficulty_rule == "attempts" or self.selection.needs.verdicts
+
+    @property
+    def domains_rule(self) -> Literal["kmeans", "msc-nearest", "llm"]:
+        """How domains are told: a judge is not paid where the selection looks at none."""
+        is_idle = self.diversity.domains == "llm" and not self.selection.needs.domains
+        return "kmeans" if is_idle else self.diversity.domains
 
     @property
     def difficulty_rule(self) -> Literal["attempts", "metadata", "solution_length", "none"]:
         """The rule that `difficulty.by` stands for; a selection without difficulty has none."""
-        if self.selection.by in ("random", "diverse", "longest", "full"):
+        if not self.selection.needs.difficulty:
             return "none"
         if self.difficulty.by != "auto":
             return self.difficulty.by

@@ -25,6 +25,7 @@ KNOBS = {
     "trace": "--teacher.kind or --traces (rows that have a trace)",
     "quality": "--sources.num_questions, --sources.skip or --path",
     "difficulty": "--difficulty.by or --difficulty.drop_fraction",
+    "domains": "--judge.model (questions that it gives no class)",
     "near-duplicates": "--diversity.near_duplicate",
     "select": "--selection.num_rows",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from s1_core import artifacts, cli
 from s1_core.artifacts import Artifact
+from s1_core.errors import UserError
 from s1_core.records import Attempt, Question
 from s1_data import classes
 from s1_data.config import BuildConfig
@@ -25,6 +26,9 @@ def show(config: BuildConfig) -> None:
 
 def lines(config: BuildConfig) -> Iterator[str]:
     """Yield a line a stage: its folder, whether it is current, and the calls it wants."""
+    if config.documents:
+        yield f"documents: {config.documents:,} to be written: {Path(config.out) / 's1k'}"
+        return
     stage = questions.stage(config)
     asked = artifacts.load(stage.out) if stage.is_current() else None
     yield f"questions: {_state(asked)}: {stage.out}"
@@ -32,13 +36,23 @@ def lines(config: BuildConfig) -> Iterator[str]:
         return
     traced, line = _traces(config, asked)
     yield line
-    if config.until == "traces":
+    if config.until == "s1k":
+        yield from _s1k(config, asked, traced)
+
+
+def _s1k(config: BuildConfig, asked: Artifact | None, traced: Artifact | None) -> Iterator[str]:
+    out = Path(config.out) / "s1k"
+    try:
+        s1k.check(config)
+    except UserError as error:
+        yield f"s1k: cannot be written yet, {error}"
         return
     yield from _judge(config, asked)
-    attempts = s1k.load_attempts(config)
-    ready = asked is not None and traced is not None
-    is_current = ready and s1k.stage(config, asked, traced, attempts).is_current()  # type: ignore[arg-type]
-    yield f"s1k: {'up to date' if is_current else 'to be written'}: {Path(config.out) / 's1k'}"
+    is_current = False
+    if asked is not None and traced is not None:
+        stage = s1k.stage(config, asked, traced, s1k.load_attempts(config))
+        is_current = stage.is_current()
+    yield f"s1k: {'up to date' if is_current else 'to be written'}: {out}"
     if config.push is not None:
         yield f"push: to {config.push}"
 
@@ -74,7 +88,7 @@ def _is_asked(config: BuildConfig) -> bool:
 
 def _judge(config: BuildConfig, asked: Artifact | None) -> Iterator[str]:
     """Give the most calls that a judge may get: the filters before it are not run for a plan."""
-    if not config.asks_judge:
+    if not (config.judges_answers or config.domains_rule == "llm"):
         return
     if asked is None:
         yield "judge: calls are counted once the questions are written (--until questions)"
@@ -82,11 +96,11 @@ def _judge(config: BuildConfig, asked: Artifact | None) -> Iterator[str]:
     from s1_data.endpoint import judge
 
     rows, folder = asked.read("questions", Question), judge.calls(config.out)
-    if config.difficulty.grader == "judge" and config.difficulty_rule == "attempts":
+    if config.judges_answers:
         known = {question.id for question in rows}
         made = [a for found in s1k.load_attempts(config) for a in found.read("attempts", Attempt)]
         cases = grades.cases([a for a in made if a.question_id in known], rows)
         yield f"judge: at most {judge.plan_grades(cases, config.judge, folder)} (verdicts)"
-    if config.diversity.domains == "llm":
+    if config.domains_rule == "llm":
         given = classes.read(classes.file_of(config))
         yield f"judge: at most {judge.plan_classes(rows, given, config.judge, folder)} (domains)"

@@ -120,7 +120,7 @@ def ensure(job: Job) -> Artifact:
         for prompt, outcome in zip(inquiry.prompts, outcomes, strict=True):
             row = _row(job, prompt.question_id, outcome)
             failures.append(row) if isinstance(row, Failure) else rows.append(row)
-        return write_rows(draft, job.task, rows, failures)
+        return write_rows(draft, job.task, rows, failures, may_all_fail=not job.shard.is_whole)
 
     return job.stage.ensure(write)
 
@@ -133,12 +133,19 @@ def plan(job: Job) -> Plan:
     return asking.plan(inquiry)
 
 
-def write_rows(draft: Draft, task: str, rows: Sequence[Row], failures: Sequence[Failure]) -> str:
+def write_rows(
+    draft: Draft,
+    task: str,
+    rows: Sequence[Row],
+    failures: Sequence[Failure],
+    *,
+    may_all_fail: bool = False,
+) -> str:
     """Write the files of an artifact and say what they hold.
 
     By question id, so that shards merge to the bytes of one run. UserError where all failed.
     """
-    if failures and not rows:
+    if failures and not rows and not may_all_fail:
         raise UserError(
             f"none of {len(failures)} questions got one of the {task}, the last:"
             f" {failures[-1].reason}; turn the options of --teacher"

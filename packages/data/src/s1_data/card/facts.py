@@ -22,6 +22,8 @@ class Facts:
     config: BuildConfig
     funnel: Funnel
     examples: Sequence[Example]
+    models: Sequence[str]
+    """whose attempts said what is easy"""
     teachers: Sequence[str]
     """who wrote the traces"""
     source_of: Mapping[str, str]

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from s1_data.card.facts import Facts
 from s1_data.config import BuildConfig
+from s1_data.embedding.vectors import shape
 
 FIGURE = "composition.png"
 COLLECTED = {
     "local": "local files",
     "bank": "the generated bank",
     "hub": "the sources of s1 (arXiv 2501.19393, Table 7)",
+}
+STAGES = {
+    "collect": "texts that can be questions",
+    "decontaminate": "what no benchmark and no earlier source holds",
+    "take": "the share that s1 takes of a source",
+    "deduplicate": "the first of equal questions",
+    "trace": "what the teacher answered",
+    "quality": "whole rows without unwanted patterns",
+    "difficulty": "what is not too easy",
+    "domains": "what the judge gave a class",
+    "near-duplicates": "what is unlike the rows drawn before",
+    "select": "the rows drawn",
 }
 TEACHERS = {"bank": "the generated bank", "human": "human solutions"}
 SELECTED = {
@@ -38,14 +50,14 @@ def card(facts: Facts) -> str:
 # s1K: {len(facts.examples):,} questions with reasoning traces
 
 Questions from {COLLECTED[config.sources.kind]}, traces from {teachers}, seed \
-{config.seed}. {_difficulty(config)}
+{config.seed}. {_difficulty(facts)}
 Thinking: {sum(lengths):,} {unit} in all, mean {fmean(lengths):,.0f}, median \
 {median(lengths):,.0f}, longest {max(lengths):,}.
 
 ![Funnel, lengths, sources and domains]({FIGURE})
 
 ## Funnel
-{_table(("stage", "before", "after", "left, by rule"), _funnel_rows(facts))}
+{_table(("stage", "keeps", "before", "after", "left, by rule"), _funnel_rows(facts))}
 
 Every row that left is in rejections.parquet with its rule.
 
@@ -58,7 +70,7 @@ Every row that left is in rejections.parquet with its rule.
 {_table(("domain", "questions", f"{unit} of thinking"), _domain_rows(facts))}
 
 ## Selection
-{" ".join([SELECTED[config.selection.by], _near(config), *facts.notes])}
+{" ".join(filter(None, [SELECTED[config.selection.by], _near(config), *facts.notes]))}
 
 {_diversity(facts)}
 
@@ -84,13 +96,14 @@ configs:
 ---"""
 
 
-def _difficulty(config: BuildConfig) -> str:
+def _difficulty(facts: Facts) -> str:
     """Say by what questions were found too easy, and call a stand-in a stand-in."""
+    config = facts.config
     share, rule = config.difficulty.drop_fraction, config.difficulty_rule
-    judge = "the judge" if config.difficulty.grader == "judge" else "math-verify"
+    judge = config.judge.model if config.difficulty.grader == "judge" else "math-verify"
     return {
-        "attempts": f"Difficulty: questions that a model answered right were dropped"
-        f" ({max(len(config.attempts), 1)} attempts artifacts, graded by {judge}).",
+        "attempts": f"Difficulty: questions that {' or '.join(facts.models)} answered right were"
+        f" dropped, as graded by {judge}.",
         "solution_length": f"Difficulty: solution length, a stand-in; no model was asked. The"
         f" {share:.0%} of the questions with the shortest human solutions were dropped.",
         "metadata": f"Difficulty: `{config.difficulty.field}` of the metadata, a stand-in; no model"
@@ -112,20 +125,22 @@ def _domains(config: BuildConfig) -> str:
     vectors = (
         "hashed TF-IDF + SVD vectors of the questions"
         if config.diversity.embedder == "hashed"
-        else f"vectors of the questions by {Path(config.diversity.embedder).name}"
+        else f"vectors of the questions by {shape(config.diversity)['embedder']}"
     )
-    return {
+    told = {
         "kmeans": f"Spherical k-means ({config.diversity.num_domains} clusters asked for) over"
         f" {vectors}; a domain is named by its number and the words that set it apart.",
         "msc-nearest": f"The nearest class of a given list, by {vectors}.",
         "llm": f"The class of a given list that {config.judge.model} picked.",
-    }[config.diversity.domains]
+    }
+    return told[config.domains_rule]
 
 
 def _funnel_rows(facts: Facts) -> Iterable[tuple[Any, ...]]:
     for step in facts.funnel.steps:
         rules = ", ".join(f"{name}: {count:,}" for name, count in step.rules.items())
-        yield step.stage, f"{step.before:,}", f"{step.after:,}", rules or "-"
+        about = STAGES[step.stage]
+        yield step.stage, about, f"{step.before:,}", f"{step.after:,}", rules or "-"
 
 
 def _sources(facts: Facts) -> str:
@@ -136,13 +151,16 @@ def _sources(facts: Facts) -> str:
         num, thinking = chosen.get(source["name"], (0, 0))
         mean = f"{thinking / num:,.0f}" if num else "-"
         counts = (f"{source[key]:,}" for key in ("collected", "taken"))
-        rows.append((source["name"], *counts, num, mean, source["license"]))
+        rows.append((source["name"], *counts, f"{num:,}", mean, source["license"]))
     thinking_header = f"mean {facts.unit} of thinking"
     header = ("source", "collected", "taken", "selected", thinking_header, "licence")
     lines = [_table(header, rows)]
     if facts.sources["skipped"]:
         lines.append(f"Left out on request: {', '.join(facts.sources['skipped'])}.")
-    types = facts.tally([example.source_type for example in facts.examples])
+    types = [
+        (name, f"{num:,}", f"{thinking:,}")
+        for name, num, thinking in facts.tally([e.source_type for e in facts.examples])
+    ]
     if len(types) > len(chosen):
         table = _table(("source type", "questions", f"{facts.unit} of thinking"), types)
         lines.append(f"<details><summary>By source type</summary>\n\n{table}\n\n</details>")

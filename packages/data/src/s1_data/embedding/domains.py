@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,16 +44,19 @@ def space(
     seed: int,
     *,
     classes: Sequence[DomainClass] = (),
+    nameless: Collection[int] = (),
     cache: Path | None = None,
 ) -> Space:
     """Embed the questions and label them as `config.domains` says; `llm` leaves them unlabelled.
 
-    msc-nearest wants `classes`, which are embedded together with the questions.
+    The words of the texts numbered in `nameless` name no cluster. msc-nearest wants `classes`,
+    which are embedded together with the questions.
     """
     if config.domains != "msc-nearest":
         rows = vectors.embed(texts, config, seed, cache)
         kmeans = config.domains == "kmeans"
-        found = clusters(texts, rows, config.num_domains, seed) if kmeans else None
+        told = ["" if number in nameless else text for number, text in enumerate(texts)]
+        found = clusters(told, rows, config.num_domains, seed) if kmeans else None
         return Space(vectors=rows, domains=found)
     assert classes, "msc-nearest without classes"
     together = vectors.embed([*texts, *(c.text for c in classes)], config, seed, cache)

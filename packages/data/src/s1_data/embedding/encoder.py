@@ -8,6 +8,7 @@ Shapes: B texts in a batch, T tokens, D width.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,14 @@ def embed(texts: Sequence[str], config: DiversityConfig, cache: Path | None) -> 
     return np.concatenate(chunks)
 
 
+def versions() -> tuple[str, ...]:
+    """Name the libraries that a row depends on."""
+    return tuple(importlib.metadata.version(name) for name in ("torch", "transformers"))
+
+
 def load(config: DiversityConfig) -> Encoder:
     """Load the encoder that `config` names; raise UserError, in one line, when it cannot be."""
     import torch
-    import transformers
 
     name = config.embedder
     tokenizer, network = _read_checkpoint(name, config.revision)
@@ -66,7 +71,7 @@ def load(config: DiversityConfig) -> Encoder:
         tokenizer=tokenizer,
         network=network.to(device).eval(),
         device=device,
-        identity=(weights, device, torch.__version__, transformers.__version__),
+        identity=(weights, device, *versions()),
         max_length=min(config.max_length, tokenizer.model_max_length, num_positions),
     )
 

@@ -49,7 +49,7 @@ def embed(texts: Sequence[str], config: DiversityConfig, seed: int) -> Vectors:
     )
     # The share of variance explained of a single text divides by zero.
     told = cli.working(f"embedding {len(texts):,} texts")
-    with told, one_thread(), np.errstate(invalid="ignore"):
+    with told, one_thread(), np.errstate(invalid="ignore", divide="ignore"):
         counts = hashing.transform(texts)
         weights = TfidfTransformer(sublinear_tf=True).fit(counts).transform(counts, copy=False)
         size = min(config.num_dimensions, config.num_features - 1, max(1, len(texts) - 1))

@@ -88,7 +88,7 @@ def vendi(rows: Vectors) -> float:
     with one_thread():
         gram = wide @ wide.T if len(wide) < wide.shape[1] else wide.T @ wide
         found = np.linalg.eigvalsh(gram)
-    shares = [float(value) for value in found / found.sum() if value > 0]
+    shares = [float(value) for value in found / found.sum() if value > 0] if found.any() else []
     return math.exp(-math.fsum(share * math.log(share) for share in shares))
 
 

@@ -30,9 +30,31 @@ def embed(
     chunk. Raises UserError when the encoder cannot be loaded.
     """
     if config.embedder == HASHED:
-        shape = [*hashed.identity(config), seed, *texts]
-        return stored.kept(cache, shape, len(texts), lambda: hashed.embed(texts, config, seed))
-    return encoder.embed(texts, config, cache)
+        key = [*hashed.identity(config), seed, *texts]
+        return stored.kept(cache, key, len(texts), lambda: hashed.embed(texts, config, seed))
+    weights = parents(config)
+    if not weights:  # the newest of the hub: only loading tells which that is
+        return encoder.embed(texts, config, cache)
+    key = ["encoder", *map(str, (weights | shape(config)).values()), *encoder.versions(), *texts]
+    return stored.kept(cache, key, len(texts), lambda: encoder.embed(texts, config, cache))
+
+
+def shape(config: DiversityConfig) -> dict[str, str | int | None]:
+    """Name the options that the embedder reads; a folder only by its name."""
+    if config.embedder == HASHED:
+        return {
+            "embedder": HASHED,
+            "num_features": config.num_features,
+            "num_dimensions": config.num_dimensions,
+        }
+    name = config.embedder
+    return {
+        "embedder": Path(name).name if Path(name).is_dir() else name,
+        "revision": config.revision,
+        "pooling": config.pooling,
+        "max_length": config.max_length,
+        "batch_size": config.batch_size,
+    }
 
 
 def parents(config: DiversityConfig) -> dict[str, str]:

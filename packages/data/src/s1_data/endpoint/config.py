@@ -69,6 +69,8 @@ class EndpointConfig:
         require(self.backoff_s >= 0, "backoff_s must not be negative")
         prices = (self.usd_per_million_input, self.usd_per_million_output)
         require(min(prices) >= 0, "usd_per_million_* must not be negative")
+        caps = [cap for cap in (self.max_cost_usd, self.max_tokens_total) if cap is not None]
+        require(all(cap > 0 for cap in caps), "max_cost_usd and max_tokens_total must be above 0")
         require(
             self.max_cost_usd is None or max(prices) > 0,
             "max_cost_usd wants usd_per_million_input and usd_per_million_output: without prices"
@@ -83,9 +85,6 @@ class TeacherConfig(EndpointConfig):
     kind: Literal["bank", "reference", "endpoint"] = "endpoint"
     """bank: generated; reference: the human solution; endpoint: the model at teacher.url"""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig(EndpointConfig):
@@ -99,9 +98,6 @@ class JudgeConfig(EndpointConfig):
     """of one verdict"""
     max_retries: int = 8
     """tries after the first, also for replies that end in no verdict"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)

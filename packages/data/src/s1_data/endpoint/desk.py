@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Coroutine, Mapping
 
 from s1_core.errors import UserError
-from s1_data.endpoint.asking import Failure, Inquiry, Prompt, pending
+from s1_data.endpoint.asking import Failure, Inquiry, Prompt
 from s1_data.endpoint.caller import Caller, Lost, Stopped
 from s1_data.endpoint.client import Client, Refusal
 from s1_data.endpoint.journal import Journal
@@ -46,13 +46,20 @@ class Desk:
     def work_off(self) -> None:
         """Ask all that is left; UserError, with every reply kept, when something stops it."""
         _run(self._work())
-        if self.failures and not self._has_success and not self._fault:
+        # A part of the questions may all fail; that nobody answered at all is another matter.
+        is_telling = self._inquiry.shard.is_whole or self._num_lost >= len(self.failures)
+        if self.failures and not self._has_success and not self._fault and is_telling:
             last = list(self.failures.values())[-1].reason
             self._fault = f"no question got a reply, the last: {last}"
         if self._fault:
-            total, left = self._report.total, len(pending(self._inquiry, self._journal.replies))
+            prompts, replies = self._inquiry.prompts, self._journal.replies
+            outcomes = {
+                (p.question_id, p.text, p.system): self._inquiry.recall(p, replies)[0]
+                for p in prompts
+            }
+            num_kept = sum(isinstance(outcome, Reply) for outcome in outcomes.values())
             raise UserError(
-                f"{self._fault}; {total - left} of {total} questions are answered and kept,"
+                f"{self._fault}; {num_kept} of {self._report.total} have a reply, which is kept,"
                 f" {self._spending.spent} spent; run the same command again to go on"
             )
 

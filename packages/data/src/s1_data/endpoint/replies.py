@@ -49,7 +49,7 @@ def read(body: bytes) -> Reply:
     """Read the first choice of a chat completion; raise Unusable when there is none."""
     try:
         content = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unusable(f"the reply is not JSON: {quote(body)}") from error
     if not isinstance(content, dict):
         raise Unusable(f"the reply is no JSON object: {quote(body)}")
@@ -78,7 +78,7 @@ def quote(body: bytes) -> str:
     text = body[: 100 * _SHOWN].decode("utf-8", "replace")
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict):
         error = content.get("error", content)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from s1_core import artifacts
@@ -12,15 +14,39 @@ from s1_core.records import Question
 from s1_data.filters.grades import Grade
 from s1_data.funnel import Row, Rules
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_REMEDY = "use --difficulty.tokenizer words, embedded, a file or folder, or a model's id"
+
 
 def tokenizer_file(name: str) -> Path | None:
-    """Return the tokenizer.json that `name` stands for, None for plain words."""
+    """Return the tokenizer.json that `name` stands for, None for plain words.
+
+    `name` is words, embedded, a file, a folder, or the id of a model on the hub, which is asked
+    for that one file unless it is in its cache.
+    """
     if name == "words":
         return None
-    file = artifacts.embedded() / "tokenizer.json" if name == "embedded" else Path(name)
+    named = artifacts.embedded() if name == "embedded" else Path(name)
+    file = named / "tokenizer.json" if named.is_dir() else named
+    if not file.is_file() and HUB_ID.fullmatch(name) and not name.endswith(".json"):
+        file = _from_hub(name)
     if not file.is_file():
-        raise UserError(f"no tokenizer at {file}; use --difficulty.tokenizer words or a path")
+        raise UserError(f"no tokenizer at {file}; {_REMEDY}")
     return file
+
+
+def _from_hub(name: str) -> Path:
+    import httpx
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    found = try_to_load_from_cache(name, "tokenizer.json")
+    if isinstance(found, str):
+        return Path(found)
+    try:
+        return Path(hf_hub_download(name, "tokenizer.json"))
+    except (httpx.HTTPError, HfHubHTTPError, EntryNotFoundError, LocalEntryNotFoundError) as error:
+        raise UserError(f"cannot fetch the tokenizer of {name} from the hub; {_REMEDY}") from error
 
 
 def thinking_tokens(rows: Sequence[Row], tokenizer: str) -> dict[str, int]:
@@ -38,15 +64,17 @@ def _count(texts: list[str], file: Path | None) -> list[int]:
     return [len(encoding) for encoding in encoded]
 
 
-def solved(rows: Sequence[Row], grades: Sequence[Grade]) -> Rules:
-    """Name the rows that any model answered right, and those that a model left ungraded.
+def solved(rows: Sequence[Row], grades: Sequence[Grade], models: Collection[str]) -> Rules:
+    """Name the rows that any model answered right, and those that one of `models` left ungraded.
 
-    Every model that occurs in `grades` must have a verdict on every row: in the paper a missing
-    feature sends a row away too (spec 0.4).
+    Of several attempts of a model the best counts. Every model must have a verdict on every row:
+    in the paper a missing feature sends a row away too (spec 0.4).
     """
-    verdicts: dict[str, dict[str, str]] = {}
-    for grade in grades:
-        verdicts.setdefault(grade.model, {})[grade.question_id] = grade.verdict
+    verdicts: dict[str, dict[str, str]] = {model: {} for model in models}
+    for verdict in ("none", "wrong", "right"):
+        for grade in grades:
+            if grade.verdict == verdict:
+                verdicts[grade.model][grade.question_id] = verdict
 
     def rule(question: Question) -> str | None:
         found = {model: verdict.get(question.id) for model, verdict in sorted(verdicts.items())}
@@ -89,6 +117,7 @@ def _level(question: Question, field: str) -> float | None:
     """Read a number, also one behind a word ("Level 5")."""
     value = json.loads(question.metadata).get(field)
     try:
-        return float(str(value).split()[-1])
+        level = float(str(value).split()[-1])
     except (ValueError, IndexError):
         return None
+    return level if math.isfinite(level) else None

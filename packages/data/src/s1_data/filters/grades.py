@@ -5,6 +5,8 @@ Finished chunks are on disk before the next begins; a killed run goes on behind 
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 Verdict = Literal["right", "wrong", "none"]
 TIMEOUT_S = 10.0
-CHUNK = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +46,32 @@ def grade(
     if config.difficulty.grader == "judge":
         return _judged(asked, questions, config)
     cache, grades = Cache(Path(config.out) / "grades"), []
-    chunks = [asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK)]
+    chunks = _chunks(asked)
     for chunk in cli.progress(chunks, "grades", total=len(chunks)):
         pairs = [[attempt.text, known[attempt.question_id].answer] for attempt in chunk]
         ids = [[attempt.model, attempt.question_id] for attempt in chunk]
-        inputs = {"grader": "answers", "pairs": pairs, "ids": ids, "timeout_s": TIMEOUT_S}
+        inputs = {"grader": _grader(), "pairs": pairs, "ids": ids, "timeout_s": TIMEOUT_S}
 
         def compare(chunk: Sequence[Attempt] = chunk) -> list[Grade]:
             return _compared(chunk, known, config.workers)
 
         grades += cache.rows(inputs, Grade, compare)
     return grades
+
+
+def _chunks(asked: Sequence[Attempt]) -> list[list[Attempt]]:
+    """Part attempts by model and first digit of the question: a row more regrades few others."""
+    found: dict[tuple[str, str], list[Attempt]] = {}
+    for attempt in asked:
+        found.setdefault((attempt.model, attempt.question_id[:1]), []).append(attempt)
+    return list(found.values())
+
+
+def _grader() -> str:
+    """Name the rules of comparison, so that no verdict outlives them."""
+    code = Path(answers.__file__).read_bytes()
+    version = importlib.metadata.version("math-verify")
+    return f"{hashlib.sha256(code).hexdigest()[:16]} math-verify {version}"
 
 
 def cases(attempts: Sequence[Attempt], questions: Sequence[Question]) -> list[Case]:

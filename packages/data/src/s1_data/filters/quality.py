@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from s1_core.records import Question, Trace
 from s1_data.funnel import Row, Rules
+from s1_data.selection.candidates import kind
 
 IMAGE = "![Image]"
 FIGURE = "[asy]"
 NUMBERED_PROBLEM = re.compile(r"p[1-9]\d{0,2}\.")
-BOLD_NUMBER = re.compile(r"\*\*[^\s\]]*\d[^\s\]]*\*\*")
+BREAK = re.compile(r"[\s\]]+")
+DIGIT = re.compile(r"\d")
 
 
 def unusable(pool: Sequence[Question], max_chars: int) -> Rules:
@@ -48,13 +50,25 @@ def flaws(rows: Sequence[Row]) -> Rules:
 def pattern(question: Question) -> str | None:
     """Name the unwanted pattern in the question; AIME rows are kept whatever they hold."""
     text = question.question
-    if "AIME" in question.source_type:
+    if kind(question.source_type) == "AIME":
         return None
     if FIGURE in text or IMAGE in text:
         return FIGURE if FIGURE in text else IMAGE
     if NUMBERED_PROBLEM.search(text):
         return "p1. to p999."
-    return "bold number" if BOLD_NUMBER.search(text) else None
+    return "bold number" if _has_bold_number(text) else None
+
+
+def _has_bold_number(text: str) -> bool:
+    """Look for a digit between two asterisks and two more, no space or "]" between.
+
+    In linear time: as one expression it is quadratic in a line of asterisks.
+    """
+    for run in BREAK.split(text):
+        start, end = run.find("**") + 2, run.rfind("**")
+        if 2 <= start <= end and DIGIT.search(run, start, end):
+            return True
+    return False
 
 
 def _null(question: Question, trace: Trace) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from s1_core.errors import UserError
 
 KINDS = {
-    "AIME": re.compile(r"(?<![a-z])aime(?![a-z])", re.IGNORECASE),
+    "AIME": re.compile("AIME"),  # as spelt: NuminaMATH's amc_aime is none (spec 1.5)
     "GPQA": re.compile(r"(?<![a-z])gpqa(?![a-z])", re.IGNORECASE),
     "MATH": re.compile(r"(^|/)(openaimath|hendrycks_math)(/|$)|^math(/|$)", re.IGNORECASE),
 }

@@ -1,4 +1,4 @@
-"""The methods that make s1K out of a pool, and which filters each of them wants before it.
+"""The methods that make s1K out of a pool; `config.NEEDS` says what each wants before it.
 
 Pure and seeded: the order of the pool changes nothing. Returns fewer rows than asked for when the
 pool runs out, never more.
@@ -41,22 +41,6 @@ class Task:
     near: NearDuplicates | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """How rows are drawn, and what must be known or filtered before.
-
-    `uses_verdicts`: looks at `Candidate.is_correct`; `takes_all`: asks for no number of rows.
-    """
-
-    draw: Callable[[Task], Selection]
-    uses_quality: bool = True
-    uses_difficulty: bool = True
-    uses_domains: bool = True
-    uses_near: bool = False
-    uses_verdicts: bool = False
-    takes_all: bool = False
-
-
 def select(
     pool: Sequence[Candidate],
     config: SelectionConfig,
@@ -69,7 +53,7 @@ def select(
     always takes are more than asked for.
     """
     task = Task(pool=pool, config=config, rng=Random(seed), near=near)
-    return METHODS[config.by].draw(task)
+    return DRAWS[config.by](task)
 
 
 def benchmark_weights(pool: Sequence[Candidate]) -> dict[int, int]:
@@ -159,14 +143,12 @@ def _by_id(task: Task) -> list[int]:
     return sorted(range(len(task.pool)), key=lambda index: task.pool[index].question_id)
 
 
-METHODS: Mapping[str, Method] = {
-    "embedding": Method(draw=_embedding, uses_near=True),
-    "paper": Method(draw=_paper, uses_verdicts=True),
-    "released": Method(draw=_released, uses_verdicts=True),
-    "random": Method(draw=_random, uses_difficulty=False, uses_domains=False),
-    "diverse": Method(draw=_diverse, uses_difficulty=False),
-    "longest": Method(draw=_longest, uses_difficulty=False, uses_domains=False),
-    "full": Method(
-        draw=_full, uses_quality=False, uses_difficulty=False, uses_domains=False, takes_all=True
-    ),
+DRAWS: Mapping[str, Callable[[Task], Selection]] = {
+    "embedding": _embedding,
+    "paper": _paper,
+    "released": _released,
+    "random": _random,
+    "diverse": _diverse,
+    "longest": _longest,
+    "full": _full,
 }

@@ -66,7 +66,7 @@ class Collection:
             "parts": [str(part) for part in self.source.parts],
             **self.options,
         }
-        parents = {"mapping": _mapping(self.source)}
+        parents = {"mapping": mapping(self.source)}
         return Stage(out=self.folder, kind="questions", config=shape, parents=parents)
 
     def write(self, draft: Draft) -> str:
@@ -76,14 +76,14 @@ class Collection:
         repositories = hub.resolve(self.source, self.revision, self.remedy)
         found = hub.rows(self.source, repositories, self.remedy)
         walked = cli.progress(found, f"collect {self.source.name}")
-        questions = self.take(self.source.convert(walked))
+        questions = self.take(source.converted(self.source, walked))
         draft.write("questions", questions, Question)
         origin = {name: str(repository) for name, repository in repositories.items()}
         draft.write_text(ORIGIN, json.dumps(origin, indent=1) + "\n")
         return f"{len(questions)} questions of {self.source.name}"
 
 
-def _mapping(wanted: Source) -> str:
+def mapping(wanted: Source) -> str:
     """Identify a mapping by its code: what was collected must not outlive the rule for it."""
     digest = hashlib.sha256()
     arrange = getattr(wanted.arrange, "func", wanted.arrange)

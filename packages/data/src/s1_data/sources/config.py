@@ -56,11 +56,13 @@ class SourcesConfig:
 
     def __post_init__(self) -> None:
         require(self.num_questions > 0, "sources.num_questions must be at least 1")
-        unknown = sorted(set(self.skip) - set(HUB_SOURCES)) if self.kind == "hub" else []
+        set_ = [name for name in HUB_SOURCES if getattr(self, name) != SourceOptions()]
         require(
-            not unknown,
-            f"sources.skip holds {', '.join(unknown)}; valid are {', '.join(HUB_SOURCES)}",
+            self.kind == "hub" or not (set_ or self.modules),
+            f"sources.{(set_ or ['modules'])[0]} is set, but sources.kind is {self.kind}; it is"
+            " for hub (--config s1k, or --sources.kind hub)",
         )
+        require(self.kind != "bank" or not self.skip, "sources.skip has nothing to skip in a bank")
 
 
 HUB_SOURCES = tuple(

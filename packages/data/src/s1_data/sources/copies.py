@@ -17,7 +17,7 @@ from s1_core.errors import UserError
 from s1_core.records import Question, question_id
 from s1_data.sources import files
 from s1_data.sources.files import FileRow
-from s1_data.sources.source import Part, RawRow, Source, filled, metadata
+from s1_data.sources.source import Part, RawRow, Source, converted, filled, metadata
 
 RECORD_COLUMNS = ("question", "solution", "answer", "source_type")
 ENGLISH = ("agieval/sat-en", "agieval/lsat-")
@@ -51,10 +51,10 @@ def read(source: Source, path: str) -> list[Question]:
     rows = [(part, file) for part, file in placed if part is not None]
     if rows:
         _refuse_missing(source, Path(path), {part for part, _ in rows if part is not None})
-        return source.convert(_rows(source, rows))
+        return converted(source, _rows(source, rows))
     grouped = list(_sorted(source, _rows(source, placed)))
     _refuse_missing(source, Path(path), {row.part for row in grouped})
-    return source.convert(grouped)
+    return converted(source, grouped)
 
 
 def read_records(found: Sequence[Path]) -> list[Question]:

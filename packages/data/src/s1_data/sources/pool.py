@@ -16,8 +16,8 @@ from s1_core.errors import UserError
 from s1_core.records import Question
 from s1_data.config import BuildConfig
 from s1_data.sources import copies, files, generated, registry
-from s1_data.sources.collection import Collection
-from s1_data.sources.config import SourceOptions
+from s1_data.sources.collection import Collection, mapping
+from s1_data.sources.config import HUB_SOURCES, SourceOptions
 from s1_data.sources.source import Arrange, Source
 
 CACHE = Path("cache", "sources")
@@ -123,6 +123,7 @@ def _copy(source: Source, path: str, named: dict[str, Path]) -> SourcePart:
 
     def identify() -> dict[str, str]:
         found = {name: files.sha256(file) for name, file in named.items()}
+        found |= {f"{source.name}.mapping": mapping(source)}
         return found | ({f"{source.name}.variant": source.variant} if source.variant else {})
 
     def arrange(rows: Sequence[Question]) -> list[Question]:
@@ -152,10 +153,8 @@ def _hub(config: BuildConfig, source: Source, options: SourceOptions) -> SourceP
             for file in copies.paths(options.path)
         }
         return _copy(source, options.path, named)
-    remedy = (
-        f"pass --sources.{source.name}.path FILE (JSONL or Parquet), or --sources.skip"
-        f" {source.name}"
-    )
+    path = f"pass --sources.{source.name}.path FILE (JSONL or Parquet), or "
+    remedy = f"{path if source.name in HUB_SOURCES else ''}--sources.skip {source.name}"
     cache = Collection(
         source=source,
         revision=options.revision or source.revision,

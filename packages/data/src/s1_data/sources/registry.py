@@ -26,6 +26,11 @@ OTHER_LICENSES = {"gsm8k": "MIT", "bank": "Apache-2.0"}
 """Names that a local file or the bank may go by, though they are none of the 16."""
 
 
+_BROKEN = (
+    ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, LookupError,
+)  # fmt: skip
+
+
 def published(aime_until: int) -> tuple[Source, ...]:
     """Return the 16 sources, AIME last; `aime_until` is the last year of AIME taken."""
     return (
@@ -57,6 +62,9 @@ def sources(config: SourcesConfig) -> list[Source]:
         raise UserError(
             f"sources.modules: the name {', '.join(twice)} is taken; give your SOURCE another name"
         )
+    unknown = sorted(set(config.skip) - set(names))
+    if unknown:
+        raise UserError(f"sources.skip holds {', '.join(unknown)}; valid are {', '.join(names)}")
     return [source for source in found if source.name not in config.skip]
 
 
@@ -80,9 +88,11 @@ def in_order(names: Sequence[str]) -> list[str]:
 def _own(module: str) -> Source:
     try:
         found = getattr(importlib.import_module(module), "SOURCE", None)
-    except ImportError as error:
-        raise UserError(f"sources.modules: cannot import {module} ({error}); is it installed or in"
-                        " PYTHONPATH?") from error  # fmt: skip
+    except _BROKEN as error:
+        raise UserError(
+            f"sources.modules: cannot import {module} ({type(error).__name__}: {error}); is it"
+            " installed or in PYTHONPATH, and does it run by itself?"
+        ) from error
     if not isinstance(found, Source):
         raise UserError(
             f"sources.modules: {module} has no SOURCE, wanted a module-level"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from s1_core import answers
+from s1_core.errors import UserError
 from s1_core.records import Question, question_id
 
 SEED = 42
@@ -93,6 +94,25 @@ class Source:
     def columns_of(self, part: Part) -> tuple[str, ...]:
         """Name the columns that rows of a part must have."""
         return self.columns if part.columns is None else part.columns
+
+
+def converted(source: Source, rows: Iterable[RawRow]) -> list[Question]:
+    """Map the rows of a source; UserError where one holds what the mapping cannot read."""
+    num = 0
+
+    def walked() -> Iterator[RawRow]:
+        nonlocal num
+        for num, row in enumerate(rows, start=1):  # noqa: B007  (told when the mapping fails)
+            yield row
+
+    try:
+        return source.convert(walked())
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"source {source.name}: its mapping fails at row {num} or before"
+            f" ({type(error).__name__}: {error}); mend the row, or leave the source out with"
+            f" --sources.skip {source.name}"
+        ) from error
 
 
 def each(row_to_question: Callable[[Part, Fields], Question | None]) -> Convert:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s1_core.artifacts import Artifact, Draft
 from s1_core.errors import UserError
@@ -17,15 +17,17 @@ from s1_data.card.facts import Facts
 from s1_data.classes import DomainClass
 from s1_data.config import BuildConfig
 from s1_data.embedding import domains, measures
-from s1_data.embedding.domains import Domains, Space
 from s1_data.embedding.neighbours import NearDuplicates
 from s1_data.filters import grades
 from s1_data.funnel import Funnel, Row
 from s1_data.selection import methods
 from s1_data.selection.candidates import Candidate, kind
 from s1_data.selection.methods import Selection
-from s1_data.stages.questions import CONTAMINATION, SOURCES, Origin
+from s1_data.stages.questions import CONTAMINATION, SOURCES, Origin, is_secret
 from s1_data.stages.rendered import write_texts
+
+if TYPE_CHECKING:
+    from s1_data.embedding.vectors import Vectors
 
 _NOTE = (
     "The bank's teacher answers {} after a mere look, nearly always rightly, and works the rest "
@@ -43,6 +45,8 @@ class Pool:
     """question id to length of the thinking"""
     asked: Artifact
     funnel: Funnel
+    models: Sequence[str]
+    """whose attempts said what is easy"""
 
 
 def write(draft: Draft, config: BuildConfig, pool: Pool) -> str:
@@ -57,7 +61,7 @@ def write(draft: Draft, config: BuildConfig, pool: Pool) -> str:
         _candidates(config, pool, labelled),
         config.selection,
         config.seed,
-        NearDuplicates(vectors=labelled.space.vectors, cosine=config.diversity.near_duplicate),
+        NearDuplicates(vectors=labelled.vectors, cosine=config.diversity.near_duplicate),
     )
     _count(drawn, labelled.rows, pool.funnel)
     _refuse_fewer(config, len(drawn.chosen), pool.funnel)
@@ -74,38 +78,66 @@ def write(draft: Draft, config: BuildConfig, pool: Pool) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Labelled:
-    """Rows with the domain of each."""
+    """Rows with the vector and the domain of each."""
 
     rows: Sequence[Row]
-    space: Space
-    domains: Domains
+    vectors: Vectors
+    labels: Sequence[int]
+    names: Mapping[int, str]
+    """label to domain"""
 
     def example(self, index: int, num_tokens: Mapping[str, int]) -> Example:
         question, trace = self.rows[index]
         return Example.of(
             question,
             trace,
-            domain=self.domains.names[self.domains.labels[index]],
+            domain=self.names[self.labels[index]],
             thinking_tokens=num_tokens[question.id],
         )
 
 
 def _labelled(config: BuildConfig, pool: Pool) -> _Labelled:
-    options, cache = config.diversity, Path(config.out) / "cache" / "vectors"
-    given = [] if options.domains == "kmeans" else classes.read(classes.file_of(config))
-    rows, labels = pool.rows, tuple[int, ...]()
-    if options.domains == "llm":
-        rows, labels = _judged(config, pool, given)
-    texts = [question.question for question, _ in rows]
-    space = domains.space(texts, options, config.seed, classes=given, cache=cache)
-    names = {number: found.name for number, found in enumerate(given)}
-    found = space.domains or Domains(labels=labels, names=names)
-    return _Labelled(rows=rows, space=space, domains=found)
+    """Give the rows vectors and domains.
+
+    All questions asked are embedded and clustered, whatever the filters left: so a question has
+    one domain under every selection, and the vectors on disk serve them all.
+    """
+    given = [] if config.domains_rule == "kmeans" else classes.read(classes.file_of(config))
+    rows, picked = pool.rows, list[int]()
+    if config.domains_rule == "llm":
+        rows, picked = _judged(config, pool, given)
+    asked = pool.asked.read("questions", Question)
+    space = domains.space(
+        [question.question for question in asked],
+        replace(config.diversity, domains=config.domains_rule),
+        config.seed,
+        classes=given,
+        nameless=_secret(pool.asked, asked),
+        cache=Path(config.out) / "cache" / "vectors",
+    )
+    place = {question.id: number for number, question in enumerate(asked)}
+    places = [place[question.id] for question, _ in rows]
+    labels, names = picked, {number: found.name for number, found in enumerate(given)}
+    if space.domains is not None:
+        labels, names = [space.domains.labels[at] for at in places], dict(space.domains.names)
+    return _Labelled(rows=rows, vectors=space.vectors[places], labels=labels, names=names)
+
+
+def _secret(asked: Artifact, questions: Sequence[Question]) -> set[int]:
+    """Number the questions whose words must not stand in a public card."""
+    told = json.loads((asked.path / SOURCES).read_text())["sources"]
+    published = {source["name"]: source["is_published"] for source in told}
+    source = {origin.question_id: origin.source for origin in asked.read("origins", Origin)}
+    return {
+        number
+        for number, question in enumerate(questions)
+        if is_secret(question, source[question.id], published)
+    }
 
 
 def _judged(
     config: BuildConfig, pool: Pool, given: Sequence[DomainClass]
-) -> tuple[list[Row], tuple[int, ...]]:
+) -> tuple[list[Row], list[int]]:
     """Have the judge pick the domains; rows for which it picks none leave."""
     from s1_data.endpoint import judge
 
@@ -113,7 +145,7 @@ def _judged(
     picked = judge.classify(asked, given, config.judge, judge.calls(config.out))
     rules = ["no domain" if label is None else None for label in picked]
     rows = pool.funnel.apply("domains", pool.rows, rules)
-    return rows, tuple(label for label in picked if label is not None)
+    return rows, [label for label in picked if label is not None]
 
 
 def _candidates(config: BuildConfig, pool: Pool, labelled: _Labelled) -> list[Candidate]:
@@ -126,13 +158,13 @@ def _candidates(config: BuildConfig, pool: Pool, labelled: _Labelled) -> list[Ca
             source_type=question.source_type,
             is_correct=verdicts.get(question.id),
         )
-        for (question, _), label in zip(labelled.rows, labelled.domains.labels, strict=True)
+        for (question, _), label in zip(labelled.rows, labelled.labels, strict=True)
     ]
 
 
 def _verdicts(config: BuildConfig, rows: Sequence[Row]) -> dict[str, bool]:
     """Grade the traces whose correctness a method looks at."""
-    if not methods.METHODS[config.selection.by].uses_verdicts:
+    if not config.selection.needs.verdicts:
         return {}
     wanted = [row for row in rows if kind(row[0].source_type) is not None]
     attempts = [_attempt(trace) for _, trace in wanted]
@@ -162,8 +194,7 @@ def _count(drawn: Selection, rows: Sequence[Row], funnel: Funnel) -> None:
 
 
 def _refuse_fewer(config: BuildConfig, num_found: int, funnel: Funnel) -> None:
-    takes_all = methods.METHODS[config.selection.by].takes_all
-    wanted = 1 if takes_all else config.selection.num_rows
+    wanted = config.selection.num_rows if config.selection.needs.num_rows else 1
     if num_found < wanted:
         raise UserError(
             f"{num_found} rows are left, selection.num_rows wants {wanted} ({funnel});"
@@ -182,15 +213,16 @@ def _facts(
     found: Sequence[measures.Measure] = ()
     if len(drawn.chosen) < len(labelled.rows):
         found = measures.compare(
-            labelled.space.vectors,
+            labelled.vectors,
             drawn.chosen,
-            num_domains=len(labelled.domains.names),
+            num_domains=len(labelled.names),
             seed=config.seed,
         )
     return Facts(
         config=config,
         funnel=pool.funnel,
         examples=examples,
+        models=pool.models,
         teachers=sorted({trace.model for _, trace in labelled.rows}),
         source_of=origins,
         sources=json.loads((pool.asked.path / SOURCES).read_text()),

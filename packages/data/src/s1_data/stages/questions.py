@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from s1_data import benchmarks
 from s1_data.config import BenchmarkConfig, BuildConfig
 from s1_data.filters import decontaminate, quality
 from s1_data.funnel import Funnel, Rules
+from s1_data.selection.candidates import kind
 from s1_data.sources import pool
 from s1_data.sources.pool import SourcePart
 from s1_data.stages.stage import Stage
@@ -61,7 +63,8 @@ def ensure(config: BuildConfig) -> Artifact:
     def write(draft: Draft) -> str:
         parts, funnel = pool.parts(config), Funnel()
         found = [_Screened(part, config) for part in parts]
-        screen = decontaminate.Screen(_tests(config), config.decontamination)
+        tests = _tests(config)
+        screen = decontaminate.Screen(tests, config.decontamination)
         walked = cli.progress(found, "decontaminate", total=len(found))
         report = [line for each in walked for line in each.screen(screen)]
         funnel.apply("collect", _all(s.rows for s in found), _all(s.unusable for s in found))
@@ -72,7 +75,7 @@ def ensure(config: BuildConfig) -> Artifact:
         draft.write("questions", rows, Question)
         draft.write("origins", _origins(found, rows), Origin)
         _write_json(draft, SOURCES, _sources(found, config))
-        _write_json(draft, CONTAMINATION, _withheld(report, parts))
+        _write_json(draft, CONTAMINATION, _withheld(report, found, tests))
         funnel.write(draft)
         return f"{len(rows)} questions"
 
@@ -99,17 +102,39 @@ class _Screened:
         """Decontaminate, then order and take, as s1 does; report what was shared."""
         self.shared, report = screen.rules(self.part.name, self.usable)
         self.clean = _kept(self.usable, self.shared)
-        self.taken = self.part.arrange(self.clean)
-        screen.take(self.taken)
+        arranged = self.part.arrange(self.clean)
+        if self._is_reworded(arranged):  # GPQA: choices are written under each question
+            self.taken = arranged
+            screen.take(self.clean)
+        else:  # s1's pick of SciEval takes rows twice, which its last step undoes
+            self.taken = _at_most(Counter(row.id for row in self.clean), arranged)
+            screen.take(self.taken)
         return report
 
     @property
     def left(self) -> Rules:
         """Name the clean rows that s1 does not take: of some sources it takes a share."""
-        if len(self.taken) >= len(self.clean):
+        if self._is_reworded(self.taken):
             return [None] * len(self.clean)
-        taken = {row.id for row in self.taken}
-        return [None if row.id in taken else "beyond the share taken" for row in self.clean]
+        room = Counter(row.id for row in self.taken)
+        rules: list[str | None] = []
+        for row in self.clean:
+            rules.append(None if room[row.id] > 0 else "beyond the share taken")
+            room[row.id] -= 1
+        return rules
+
+    def _is_reworded(self, arranged: Sequence[Question]) -> bool:
+        is_disjoint = {row.id for row in arranged}.isdisjoint(row.id for row in self.clean)
+        return bool(arranged) and is_disjoint and len(arranged) == len(self.clean)
+
+
+def _at_most(room: Counter[str], rows: Sequence[Question]) -> list[Question]:
+    kept: list[Question] = []
+    for row in rows:
+        room[row.id] -= 1
+        if room[row.id] >= 0:
+            kept.append(row)
+    return kept
 
 
 def _kept(rows: Sequence[Question], rules: Rules) -> list[Question]:
@@ -140,6 +165,7 @@ def _sources(found: Sequence[_Screened], config: BuildConfig) -> dict[str, Any]:
         {
             "name": each.part.name,
             "license": each.part.license,
+            "is_published": each.part.is_published,
             "collected": len(each.rows),
             "taken": len(each.taken),
         }
@@ -148,16 +174,33 @@ def _sources(found: Sequence[_Screened], config: BuildConfig) -> dict[str, Any]:
     return {"sources": told, "skipped": list(pool.skipped(config))}
 
 
+def is_secret(question: Question, source: str, sources: Mapping[str, bool]) -> bool:
+    """Say whether a question must not stand in a public card, by its source or by its type.
+
+    `sources` maps a name to whether its text may be published.
+    """
+    return not sources.get(source, True) or kind(question.source_type) == "GPQA"
+
+
 def _withheld(
-    report: Sequence[decontaminate.Contamination], parts: Sequence[SourcePart]
+    report: Sequence[decontaminate.Contamination],
+    found: Sequence[_Screened],
+    tests: Mapping[str, Sequence[Question]],
 ) -> list[dict[str, Any]]:
     """Give the report as plain values; no words of a text that must not be published."""
-    secret = {part.name for part in parts if not part.is_published}
-    hidden = secret | benchmarks.UNPUBLISHED | ({decontaminate.EARLIER} if secret else set())
+    published = {each.part.name: each.part.is_published for each in found}
+    secret = {
+        row.id
+        for each in found
+        for row in (*each.rows, *each.taken)
+        if is_secret(row, each.part.name, published)
+    }
+    secret |= {row.id for name in benchmarks.UNPUBLISHED for row in tests.get(name, ())}
     lines = [dataclasses.asdict(line) for line in report]
     for line in lines:
-        if {line["source"], line["against"]} & hidden:
-            line["examples"] = [pair | {"shingle": "(withheld)"} for pair in line["examples"]]
+        for pair in line["examples"]:
+            if {pair["question_id"], pair["with"]} & secret:
+                pair["shingle"] = "(withheld)"
     return lines
 
 

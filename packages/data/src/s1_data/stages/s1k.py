@@ -8,14 +8,13 @@ from typing import Any
 
 from s1_core import artifacts
 from s1_core.artifacts import Artifact, Draft
-from s1_core.errors import UserError
+from s1_core.errors import UserError, require
 from s1_core.records import Attempt, Question, Trace
 from s1_data import classes
 from s1_data.config import BuildConfig
 from s1_data.embedding import vectors
 from s1_data.filters import difficulty, grades, quality
 from s1_data.funnel import Funnel, Row, Rules
-from s1_data.selection import methods
 from s1_data.sources import files
 from s1_data.stages import assemble
 from s1_data.stages.stage import Stage
@@ -26,18 +25,29 @@ def ensure(config: BuildConfig, asked: Artifact, traced: Artifact) -> Artifact:
     attempts = load_attempts(config)
 
     def write(draft: Draft) -> str:
-        funnel = Funnel.load(asked)
+        funnel, needs = Funnel.load(asked), config.selection.needs
         rows = _traced(asked, traced, funnel)
-        method = methods.METHODS[config.selection.by]
-        if method.uses_quality:
+        if needs.quality:
             rows = funnel.apply("quality", rows, quality.flaws(rows))
         num_tokens = difficulty.thinking_tokens(rows, config.difficulty.tokenizer)
-        if method.uses_difficulty:
+        if needs.difficulty:
             rows = funnel.apply("difficulty", rows, _easy(config, rows, num_tokens, attempts))
-        pool = assemble.Pool(rows=rows, num_tokens=num_tokens, asked=asked, funnel=funnel)
+        pool = assemble.Pool(
+            rows=rows, num_tokens=num_tokens, asked=asked, funnel=funnel, models=_models(attempts)
+        )
         return assemble.write(draft, config, pool)
 
     return stage(config, asked, traced, attempts).ensure(write)
+
+
+def check(config: BuildConfig) -> None:
+    """Refuse what the stage will need and not find, before anything is paid for."""
+    load_attempts(config)
+    difficulty.tokenizer_file(config.difficulty.tokenizer)
+    if config.domains_rule != "kmeans":
+        found = classes.read(classes.file_of(config))
+        if config.domains_rule == "llm":
+            classes.check_codes(found)
 
 
 def stage(
@@ -45,31 +55,39 @@ def stage(
 ) -> Stage:
     """Identify OUT/s1k by its parents and by the options that shape it."""
     parents = {"questions": asked.sha256, "traces": traced.sha256}
-    parents |= {f"attempts/{n}": found.sha256 for n, found in enumerate(attempts)}
+    hashes = sorted(found.sha256 for found in attempts)
+    parents |= {f"attempts/{n}": sha256 for n, sha256 in enumerate(hashes)}
     rule = dataclasses.replace(config.difficulty, by=config.difficulty_rule)
     tokenizer = difficulty.tokenizer_file(rule.tokenizer)
     if tokenizer is not None:  # known by its hash, wherever it lies
         parents["tokenizer"] = files.sha256(tokenizer)
         rule = dataclasses.replace(rule, tokenizer=tokenizer.name)
-    diversity = config.diversity
-    if diversity.domains != "kmeans":
+    if config.domains_rule != "kmeans":
         parents["classes"] = files.sha256(classes.file_of(config))
-        diversity = dataclasses.replace(diversity, classes=None)
-    encoder = vectors.parents(diversity)
-    if encoder:  # a folder, known by its hash too
-        diversity = dataclasses.replace(diversity, embedder=Path(diversity.embedder).name)
-    parents |= encoder
+    parents |= vectors.parents(config.diversity)
     shape: dict[str, Any] = {
         "seed": config.seed,
         "sources": config.sources.kind,
         "teacher": config.teacher.kind,
         "difficulty": rule,
-        "diversity": diversity,
+        "diversity": _diversity(config),
         "selection": config.selection,
     }
-    if config.asks_judge:
+    if config.judges_answers or config.domains_rule == "llm":
         shape["judge"] = config.judge
+        shape["judge_tries"] = config.judge.max_retries  # too few leave rows without a verdict
     return Stage(out=Path(config.out) / "s1k", kind="s1k", config=shape, parents=parents)
+
+
+def _diversity(config: BuildConfig) -> dict[str, Any]:
+    """Keep the options that are read: those of another embedder change nothing."""
+    options = config.diversity
+    shape: dict[str, Any] = {**vectors.shape(options), "domains": config.domains_rule}
+    if config.domains_rule == "kmeans":
+        shape["num_domains"] = options.num_domains
+    if config.selection.by == "embedding":
+        shape["near_duplicate"] = options.near_duplicate
+    return shape
 
 
 def load_attempts(config: BuildConfig) -> list[Artifact]:
@@ -82,7 +100,14 @@ def load_attempts(config: BuildConfig) -> list[Artifact]:
             f" --questions {config.out}/questions --out DIR` or `just traces --task attempts`, or"
             " use --difficulty.by metadata, solution_length or none"
         )
-    return [artifacts.load(path, kind="attempts") for path in config.attempts]
+    found = [artifacts.load(path, kind="attempts") for path in config.attempts]
+    twice = len({artifact.sha256 for artifact in found}) < len(found)
+    require(not twice, f"--attempts {','.join(config.attempts)} names one artifact twice")
+    return found
+
+
+def _models(attempts: list[Artifact]) -> list[str]:
+    return sorted({row.model for found in attempts for row in found.read("attempts", Attempt)})
 
 
 def _traced(asked: Artifact, traced: Artifact, funnel: Funnel) -> list[Row]:
@@ -101,12 +126,26 @@ def _easy(
 ) -> Rules:
     rule, fraction = config.difficulty_rule, config.difficulty.drop_fraction
     if rule == "attempts":
-        made = [attempt for found in attempts for attempt in found.read("attempts", Attempt)]
-        return difficulty.solved(
-            rows, grades.grade(made, [question for question, _ in rows], config)
-        )
+        questions = [question for question, _ in rows]
+        made = _made(attempts, {question.id for question in questions})
+        graded = grades.grade(made, questions, config)
+        return difficulty.solved(rows, graded, {attempt.model for attempt in made})
     if rule == "solution_length":
         return difficulty.shortest(rows, num_tokens, fraction)
     if rule == "metadata":
         return difficulty.easiest(rows, config.difficulty.field, fraction)
     return [None] * len(rows)
+
+
+def _made(attempts: list[Artifact], asked: set[str]) -> list[Attempt]:
+    """Read the attempts; an artifact that has none at the questions here was made for others."""
+    made: list[Attempt] = []
+    for found in attempts:
+        rows = found.read("attempts", Attempt)
+        if not any(row.question_id in asked for row in rows):
+            raise UserError(
+                f"{found.path} holds {len(rows)} attempts, none at a question of this build; make"
+                " them from its questions/"
+            )
+        made += rows
+    return made
