@@ -81,6 +81,7 @@ def test_two_processes_write_the_same_manifests(undisturbed: Path, tmp_path: Pat
     assert manifests(tmp_path / "again") == manifests(undisturbed)
 
 
+@pytest.mark.slow
 def test_another_seed_selects_other_rows(undisturbed: Path, tmp_path: Path) -> None:
     assert build(*UNASKED, "--out", tmp_path, "--seed", 43).returncode == 0
     assert manifests(tmp_path)[2] != manifests(undisturbed)[2]
@@ -145,7 +146,11 @@ def test_attempts_of_two_models_decide_what_is_too_easy(undisturbed: Path, tmp_p
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["paper", "released", "random", "diverse", "longest", "full"])
+@pytest.mark.parametrize(
+    "method",
+    ["paper", "diverse", "full"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in ("released", "random", "longest")],
+)
 def test_every_selection_runs_and_says_which_it_is(
     undisturbed: Path, tmp_path: Path, method: str
 ) -> None:

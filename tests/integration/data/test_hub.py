@@ -191,6 +191,7 @@ def test_files_of_a_repository_are_read_past_its_script(place: Place) -> None:
     assert "".join(row.question for row in rows) == "a" + "ab" + "ab"
 
 
+@pytest.mark.slow
 def test_a_killed_collection_keeps_the_finished_sources(place: Place) -> None:
     put_omni(place.hub, OMNI)
     first = place.collect("omni_math,aime")
@@ -259,7 +260,7 @@ def test_a_gated_source_says_what_its_gate_wants(place: Place) -> None:
     ("how", "message"),
     [
         ("refused", "the hub cannot be reached"),
-        ("silent", "the hub did not answer in time"),
+        pytest.param("silent", "the hub did not answer in time", marks=pytest.mark.slow),
         ("offline", "HF_HUB_OFFLINE is set"),
     ],
 )

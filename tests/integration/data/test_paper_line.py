@@ -25,6 +25,7 @@ ROWS_A_PART = 3
 NUM_ROWS = 24
 WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "re") for b in ("bar", "dol", "fen", "gis")]
 SECRET = "gpqasecret"
+pytestmark = [pytest.mark.slow, pytest.mark.multiprocess]
 CODING = ("usaco", "livecodebench")
 CLASSES = [
     {"code": "05", "title": "Combinatorics", "topics": ["Graph theory"]},

@@ -47,7 +47,7 @@ def test_the_folder_with_its_card_arrives_and_a_second_push_changes_nothing(
         assert hub.find("someone/s1K", "main") == here
 
 
-@pytest.mark.parametrize("token", [None, "hf_reader"])
+@pytest.mark.parametrize("token", [pytest.param(None, marks=pytest.mark.slow), "hf_reader"])
 def test_a_refusal_is_one_line_and_the_artifact_stays(tmp_path: Path, token: str | None) -> None:
     with hub_server.serving(Hub()) as address:
         done = push(address, tmp_path, token)

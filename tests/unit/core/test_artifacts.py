@@ -130,6 +130,11 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
     manifest.write_text("{")
     with pytest.raises(UserError, match=r"manifest\.json is damaged"):
         artifacts.load(tmp_path / "a")
+    for files in ("5", "[5]", '[{"path": "questions.parquet"}]'):
+        fields = f'"schema_version": 1, "kind": "q", "files": {files}, "config": 1, "parents": 1'
+        manifest.write_text("{" + fields + "}")
+        with pytest.raises(UserError, match=r"manifest\.json is incomplete"):
+            artifacts.load(tmp_path / "a")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -32,11 +32,7 @@ def embed(
     if config.embedder == HASHED:
         key = [*hashed.identity(config), seed, *texts]
         return stored.kept(cache, key, len(texts), lambda: hashed.embed(texts, config, seed))
-    weights = parents(config)
-    if not weights:  # the newest of the hub: only loading tells which that is
-        return encoder.embed(texts, config, cache)
-    key = ["encoder", *map(str, (weights | shape(config)).values()), *encoder.versions(), *texts]
-    return stored.kept(cache, key, len(texts), lambda: encoder.embed(texts, config, cache))
+    return encoder.embed(texts, config, cache)
 
 
 def shape(config: DiversityConfig) -> dict[str, str | int | None]:
