@@ -14,7 +14,7 @@ import factories
 from s1_core.records import Example
 
 SCRATCH = (
-    "--base=none", "--tokenizer.train=true", "--tokenizer.vocab_size=400",
+    "--base=none", "--strategy=ddp", "--tokenizer.train=true", "--tokenizer.vocab_size=400",
     "--model.hidden_size=64", "--model.num_layers=2", "--model.intermediate_size=128",
     "--model.num_heads=2", "--model.num_kv_heads=1", "--optimiser.lr=3e-3",
     "--batch_size=8", "--epochs=3", "--log_every=10", "--checkpoints.every_steps=10",

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin,
 from s1_core.errors import require
 
 ConfigT = TypeVar("ConfigT")
+LOGGERS = ("tensorboard", "mlflow", "wandb")
 _HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 
 
@@ -110,8 +111,9 @@ class TrainConfig:
     """Fine-tune a base model, or train one from scratch, on an s1k artifact."""
 
     RUN_ONLY: ClassVar[tuple[str, ...]] = (
-        "data", "base", "out", "on_change", "devices", "micro_tokens", "checkpoints",
-        "activation_checkpointing", "log_every", "tensorboard", "stop_grace_s",
+        "data", "base", "out", "on_change", "nodes", "node_rank", "rendezvous", "devices",
+        "micro_tokens", "loss_chunk", "checkpoints", "activation_checkpointing", "log_every",
+        "loggers", "stop_grace_s",
     )  # fmt: skip
 
     data: Path
@@ -126,6 +128,11 @@ class TrainConfig:
     """what to do when --out holds a run of another recipe or other data"""
     format: str = "s1"
     """text format, one of s1_core.chat"""
+    control: Literal["none", "tokens", "steps"] = "none"
+    """sentence behind each question that says how long to think: the trace's tokens or steps,
+    rounded up to a power of two (paper, section 5.2: token- and step-conditional control)"""
+    step_unit: Literal["paragraph", "line"] = "paragraph"
+    """what one step of a trace is, where steps are counted"""
     targets: Literal["completion", "all"] = "completion"
     """tokens that carry loss: from the thinking header on, or every token"""
     mode: Literal["paper", "packed"] = "paper"
@@ -140,13 +147,26 @@ class TrainConfig:
     seed: int = 42
     precision: Literal["fp32", "bf16"] = "fp32"
     """type of the computation; weights and optimiser state always stay in fp32"""
-    strategy: Literal["ddp", "fsdp2"] = "ddp"
+    strategy: Literal["ddp", "fsdp2", "zero2", "zero3"] = "fsdp2"
+    """ddp: whole state on every process; fsdp2: sharded by torch; zero2, zero3: DeepSpeed"""
+    nodes: int = 1
+    """machines that run this same command, each with its own node_rank"""
+    node_rank: int = 0
+    """number of this machine, from 0; machine 0 prepares the run and draws its card"""
+    rendezvous: str = ""
+    """host:port on machine 0 where the machines meet; needed with several nodes"""
     devices: int = 0
-    """processes; 0 = every GPU, or at most two on a machine without one"""
+    """processes a node; 0 = every GPU, or at most two on a machine without one"""
     micro_tokens: int = 8192
     """tokens a process takes through the model at a time; a longer row goes alone"""
+    loss_chunk: int = 1024
+    """targets whose logits exist at a time"""
     activation_checkpointing: bool = False
-    tensorboard: bool = True
+    """compute activations anew in the backward pass: less memory for a third more work"""
+    max_loss_ratio: float = 10.0
+    """stop when the loss of a step is this many times the median of the last 20"""
+    loggers: tuple[str, ...] = ("tensorboard",)
+    """any of tensorboard, mlflow, wandb; metrics.csv is always written"""
     log_every: int = 20
     """steps between two lines when there is no terminal"""
     stop_grace_s: float = 120.0
@@ -168,6 +188,19 @@ class TrainConfig:
             (self.tokenizer.num_sources == 1) == (self.base == "none"),
             "tokenizer.train, phrases or path belongs to --base none, and only to it",
         )
+        require(self.loss_chunk > 0, "loss_chunk must be at least 1")
+        require(self.max_loss_ratio > 1, "max_loss_ratio must be above 1")
+        unknown = sorted(set(self.loggers) - set(LOGGERS))
+        require(not unknown, f"unknown loggers {unknown}; valid are {', '.join(LOGGERS)}")
+        require(0 <= self.node_rank < self.nodes, "node_rank must be in [0, nodes)")
+        require(
+            self.nodes == 1 or ":" in self.rendezvous,
+            "several nodes need --rendezvous host:port, a free port on machine 0",
+        )
+        require(
+            (self.control == "steps") == (self.format == "s1-steps"),
+            "control steps belongs to format s1-steps, and only to it",
+        )
         require(
             self.strategy == "ddp" or self.optimiser.name == "adamw",
             "muon needs whole matrices; use strategy ddp with it",
@@ -182,6 +215,11 @@ class ExportConfig:
     """folder that s1_train.fit wrote"""
     out: Path
     """folder of the model artifact"""
+    shard_mb: int = 4096
+    """largest safetensors file, in MB; about as much memory is needed besides"""
+
+    def __post_init__(self) -> None:
+        require(self.shard_mb > 0, "shard_mb must be at least 1")
 
 
 def from_plain(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
@@ -194,5 +232,7 @@ def from_plain(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
 def _typed(hint: Any, value: Any) -> Any:
     if isinstance(hint, type) and is_dataclass(hint):
         return from_plain(hint, value)
+    if isinstance(value, list):
+        return tuple(value)
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     return Path(value) if Path in parts and value is not None else value

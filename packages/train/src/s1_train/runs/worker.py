@@ -65,7 +65,7 @@ def _trainer(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> pl.Train
             folder,
             resumed_step=job.resumed_step,
             log_every=config.log_every,
-            board=config.tensorboard,
+            board="tensorboard" in config.loggers,
         )
         callbacks.insert(0, display)
     return pl.Trainer(
