@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,13 @@ from integration.train.verbs import SCRATCH, run
 from s1_core import artifacts
 from s1_core.config_parser import parse
 from s1_core.errors import UserError
+from s1_core.records import Example
 from s1_train import fit
-from s1_train.config import TrainConfig
-from s1_train.runs.folder import RunFolder
+from s1_train.config import ModelShape, TrainConfig
+from s1_train.net import weights
+from s1_train.runs import encoded
+from s1_train.runs.folder import RunFolder, read_json
+from s1_train.runs.inputs import Inputs
 
 
 def refusal(*flags: object) -> str:
@@ -65,35 +71,97 @@ def test_an_unknown_key(s1k: Path, tmp_path: Path) -> None:
     assert "batchsize" in said and "batch_size" in said
 
 
-@pytest.mark.multiprocess
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A base model as downloaded: a folder without hashes."""
+    folder = tmp_path / "base"
+    shutil.copytree(artifacts.embedded(), folder)
+    (folder / artifacts.MANIFEST).unlink()
+    return folder
+
+
 @pytest.mark.parametrize("missing", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_an_incomplete_base_model(missing: str, model: Path, s1k: Path, tmp_path: Path) -> None:
-    base = tmp_path / "base"
-    shutil.copytree(model, base)
-    (base / "manifest.json").unlink()  # as downloaded: a folder without hashes
+def test_an_incomplete_base_model(missing: str, base: Path, s1k: Path, tmp_path: Path) -> None:
     (base / missing).unlink()
-    assert missing in refusal("--data", s1k, "--out", tmp_path / "run", "--base", base)
+    said = refusal("--data", s1k, "--out", tmp_path / "run", "--base", base)
+    assert f"lacks {missing}" in said and not (tmp_path / "run").exists()
 
 
-@pytest.mark.multiprocess
-def test_a_tokenizer_without_the_delimiters(model: Path, s1k: Path, tmp_path: Path) -> None:
-    base = tmp_path / "base"
-    shutil.copytree(model, base)
-    (base / "manifest.json").unlink()
+@pytest.mark.parametrize("cut", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("left", [0, 7, -100], ids=["all of it", "all but a word", "its end"])
+def test_a_base_model_cut_short(cut: str, left: int, base: Path, s1k: Path, tmp_path: Path) -> None:
+    (base / cut).write_bytes((base / cut).read_bytes()[:left])
+    said = refusal("--data", s1k, "--out", tmp_path / "run", "--base", base)
+    assert f"{base / cut} is cut short or damaged" in said and "fetch it again" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_index_of_shards_that_are_not_there(base: Path, s1k: Path, tmp_path: Path) -> None:
+    flags = ("--data", s1k, "--out", tmp_path / "run", "--base", base)
+    index = base / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}')
+    assert "lacks model-2.safetensors" in refusal(*flags)
+    index.write_text('{"weight_map": {"a": "model')
+    assert f"{index} is cut short" in refusal(*flags)
+    index.write_text("{}")
+    assert "names no files" in refusal(*flags)
+
+
+def test_a_base_model_whose_files_lack_a_tensor(base: Path) -> None:
+    """Without an index only the network itself knows which there should be."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(base / "model.safetensors")
+    tensors.pop("model.layers.1.mlp.up_proj.weight")
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight; fetch"):
+        weights.build(ModelShape(), 300, base)
+
+
+def test_a_tokenizer_without_the_delimiters(base: Path, s1k: Path, tmp_path: Path) -> None:
     words = (base / "tokenizer.json").read_text()
     (base / "tokenizer.json").write_text(words.replace("<|im_start|>", "<|other_start|>"))
     said = refusal("--data", s1k, "--out", tmp_path / "run", "--base", base)
     assert "<|im_start|>" in said and "special token" in said
 
 
+def test_rows_that_are_too_long_are_dropped_and_counted(
+    s1k: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--data", str(s1k), "--out", str(tmp_path / "run"), *SCRATCH)
+    inputs = Inputs.find(parse(TrainConfig, flags, "train"))
+    whole = encoded.ensure(inputs, RunFolder(tmp_path / "whole"))
+    longest = sorted(whole.lengths)[-30]
+    few = replace(inputs, config=replace(inputs.config, block_size=longest - 1))
+    kept = encoded.ensure(few, RunFolder(tmp_path / "few"))
+    fitting = [sample for sample in whole if len(sample.input_ids) < longest]
+    assert [sample.id for sample in kept] == [sample.id for sample in fitting]
+    dropped = len(whole) - len(kept)
+    assert dropped >= 30
+    assert f"dropped {dropped} samples of more than {longest - 1} tokens" in capfd.readouterr().err
+    counted = read_json(tmp_path / "few" / "encoded" / encoded.DROPPED)
+    assert counted == {"too_long": dropped, "without_target": 0}
+
+
 def test_no_row_that_fits(s1k: Path, tmp_path: Path) -> None:
     short = refusal("--data", s1k, "--out", tmp_path / "a", *SCRATCH, "--block_size=20")
-    assert "no sample fits block_size 20" in short
+    assert "no sample fits block_size 20, the shortest has" in short
 
 
-def test_processes_that_do_not_divide_the_batch(s1k: Path, tmp_path: Path) -> None:
-    said = refusal("--data", s1k, "--out", tmp_path / "run", *SCRATCH, "--devices=3")
-    assert "devices 3 does not divide batch_size 8" in said
+def test_data_without_rows(tmp_path: Path) -> None:
+    with artifacts.create(tmp_path / "s1k", kind="s1k", config={}) as draft:
+        draft.write("examples", [], Example)
+    said = refusal("--data", tmp_path / "s1k", "--out", tmp_path / "run", *SCRATCH)
+    assert "holds no samples" in said
+
+
+def test_a_logger_that_is_not_installed(s1k: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed here")
+    place = ("--data", s1k, "--out", tmp_path / "run", *SCRATCH)
+    said = refusal(*place, "--loggers=tensorboard,wandb")
+    assert "loggers wandb: no such package here" in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.multiprocess
@@ -109,6 +177,29 @@ def test_a_loss_that_is_not_finite_names_the_samples(s1k: Path, tmp_path: Path) 
     step = int(line.partition("of step ")[2].split()[0])
     kept = artifacts.load(max((folder / "checkpoints").glob("step-*")), kind="checkpoint")
     assert kept.config["step"] == step - 1
+
+
+@pytest.fixture
+def sealed(s1k: Path, tmp_path: Path) -> Iterator[Path]:
+    """A read-only file system with a run's folder on it; permissions do not bind root."""
+    place = tmp_path / "sealed"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place]).returncode:
+        pytest.skip("cannot mount a file system here (needs root)")
+    inputs = Inputs.find(parse(TrainConfig, ["--data", str(s1k), "--out", ".", *SCRATCH], "train"))
+    with RunFolder(place / "run").locked():
+        RunFolder(place / "run").claim(inputs.identity, "refuse")
+    subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize("name", ["new", "run"])
+def test_a_folder_that_cannot_be_written(name: str, sealed: Path, s1k: Path) -> None:
+    ended = run("--data", s1k, "--out", sealed / name, *SCRATCH)
+    assert ended.returncode == 2, ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert f"{sealed / name}" in ended.stderr and "read-only; choose another" in ended.stderr
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,26 +68,6 @@ def test_kill_9_of_one_process(rank: int, s1k: Path, trained: Path, tmp_path: Pa
     assert process.wait(timeout=120) == 1
     assert process.stderr and "run the same command again" in process.stderr.read()
     assert f"from step 20 of {NUM_STEPS}" in goes_on(folder, s1k, trained)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("whom", ["launcher", "rank 0", "rank 1"])
-def test_sigterm_saves_and_ends_with_75(
-    whom: str, s1k: Path, trained: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    process = start_until(folder, s1k, 13)
-    target: dict[str, Callable[[], int]] = {
-        "launcher": lambda: process.pid,
-        "rank 0": lambda: workers(process.pid)[0],
-        "rank 1": lambda: workers(process.pid)[1],
-    }
-    os.kill(target[whom](), signal.SIGTERM)
-    assert process.wait(timeout=120) == 75
-    assert process.stderr and "run the same command again" in process.stderr.read()
-    saved = max(path.name for path in (folder / "checkpoints").glob("step-*"))
-    assert 13 <= int(saved.removeprefix("step-")) < NUM_STEPS and saved != "step-00000020"
-    goes_on(folder, s1k, trained)
 
 
 @pytest.mark.slow

@@ -17,8 +17,10 @@ from s1_train import tokenizer
 from s1_train.encoding import (
     IGNORE_INDEX,
     Samples,
+    TokenizedExample,
     encode,
 )
+from s1_train.runs.encoded import Dropped, fitting
 
 S1 = chat.FORMATS["s1"]
 TEXTS = ["How many r are in raspberry? There are three.", "What is 2 + 3? Wait, it is 5.\n"] * 20
@@ -43,26 +45,69 @@ def test_trajectories_are_joined_by_newlines() -> None:
     assert "think\nOne.\nTwo.\n<|im_start|>answer\nAnswer: 5<|im_end|>" in text
 
 
-@given(
-    question=st.text(max_size=30),
-    thinking=st.text(max_size=30),
-    name=st.sampled_from(["s1", "think"]),
-)
-@settings(max_examples=60, deadline=None)
-def test_segments_give_the_ids_of_the_whole_text(question: str, thinking: str, name: str) -> None:
-    segments = chat.render(chat.FORMATS[name], question, thinking, "5")
+NASTY = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                " ",
+                "\n",
+                "\n\n",
+                "\t",
+                "  x",
+                "'s",
+                "think",
+                "answer",
+                "12",
+                "e\u0301",
+                "\u0301",
+                "\u200d",
+            ]
+        ),
+        st.sampled_from(chat.SPECIAL_TOKENS),
+        st.text(max_size=8),
+    ),
+    max_size=8,
+).map("".join)
+"""text that merges with its neighbours if anything does"""
+
+
+@given(question=NASTY, thinking=NASTY, answer=NASTY, name=st.sampled_from(sorted(chat.FORMATS)))
+@settings(max_examples=150, deadline=None)
+def test_segments_give_the_ids_of_the_whole_text_and_the_mask_its_completion(
+    question: str, thinking: str, answer: str, name: str
+) -> None:
+    fmt = chat.FORMATS[name]
+    segments = chat.render(fmt, question, thinking, answer)
     (sample,) = encode([("a", segments)], WORDS)
     whole = WORDS.encode("".join(part.text for part in segments), add_special_tokens=False).ids
     assert sample.token_ids.tolist() == whole[: len(sample.token_ids)]
     assert len(whole) - len(sample.token_ids) == 1, "only the newline behind the turn is left out"
-    prompt = WORDS.encode(chat.generation_prompt(chat.FORMATS[name], question)).ids
+    prompt = WORDS.encode(chat.generation_prompt(fmt, question)).ids
     assert sample.token_ids[: len(prompt)].tolist() == prompt
+    header = len(WORDS.encode(fmt.thinking_start).ids)
+    assert np.flatnonzero(~sample.is_target).tolist() == list(range(len(prompt) - header))
+    assert sample.token_ids[-1] == WORDS.token_to_id(chat.TURN_END)
 
 
 def test_every_token_may_carry_loss() -> None:
     segments = chat.render(S1, "q", "t", "a")
     (sample,) = encode([("e", segments)], WORDS, all_targets=True)
     assert sample.is_target.all()
+
+
+def test_what_fits_and_teaches_is_kept_and_the_rest_counted() -> None:
+    def sample(name: str, length: int, targets: int) -> TokenizedExample:
+        ids = np.zeros(length + 1, np.int32)
+        return TokenizedExample(name, ids, np.arange(length + 1) > length - targets)
+
+    rows = [sample("a", 9, 3), sample("b", 10, 1), sample("c", 11, 3), sample("d", 4, 0)]
+    kept, dropped = fitting(rows, 10)
+    assert [row.id for row in kept] == ["a", "b"]
+    assert dropped == Dropped(too_long=1, without_target=1)
+    with pytest.raises(UserError, match="no sample has a target token"):
+        fitting([sample("d", 4, 0), sample("e", 5, 0)], 10)
+    with pytest.raises(UserError, match="no sample fits block_size 3, the shortest has 4 tokens"):
+        fitting(rows, 3)
 
 
 def test_samples_come_back_from_disk(tmp_path: Path) -> None:

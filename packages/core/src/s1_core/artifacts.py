@@ -10,8 +10,9 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -24,9 +25,13 @@ RecordT = TypeVar("RecordT")
 
 @dataclass(frozen=True)
 class Draft:
-    """A folder being written; whatever lies in `path` at the end becomes the artifact."""
+    """A folder being written; whatever lies in `path` at the end becomes the artifact.
+
+    `sha256` may hold hashes of files already known, by path below the folder.
+    """
 
     path: Path
+    sha256: dict[str, str] = field(default_factory=dict)
 
     def write(self, name: str, rows: Iterable[RecordT], cls: type[RecordT]) -> None:
         """Write records as Parquet; equal records give equal bytes under one pyarrow."""
@@ -83,11 +88,12 @@ def create(
     out = Path(out).resolve()
     _refuse_foreign(out)
     with folder_swap.replacing(out) as temp:
-        yield Draft(temp)
+        draft = Draft(temp)
+        yield draft
         manifest = {
             "schema_version": records.SCHEMA_VERSION,
             "kind": kind,
-            "files": [_entry(file, temp) for file in _files(temp)],
+            "files": [_entry(file, draft) for file in files_in(temp)],
             "config": identity(config),
             "parents": dict(parents or {}),
         }
@@ -108,8 +114,8 @@ def load(path: Path | str, *, kind: str | None = None) -> Artifact:
         raise UserError(
             f"{folder} holds {manifest['kind']!r}, wanted {kind!r}; name another folder"
         )
-    for entry in manifest["files"]:
-        _check_file(folder, entry)
+    with ThreadPoolExecutor() as pool:  # hashing lets go of the GIL, and a checkpoint is large
+        list(pool.map(lambda entry: _check_file(folder, entry), manifest["files"]))
     return Artifact(
         path=folder,
         kind=manifest["kind"],
@@ -162,7 +168,7 @@ def plain(value: Any) -> Any:
 def _pairs(config: Any) -> list[tuple[str, Any]]:
     if isinstance(config, Mapping):
         return list(config.items())
-    return [(field.name, getattr(config, field.name)) for field in dataclasses.fields(config)]
+    return [(item.name, getattr(config, item.name)) for item in dataclasses.fields(config)]
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -221,27 +227,30 @@ def _check_file(folder: Path, entry: Mapping[str, Any]) -> None:
     file = folder / entry["path"]
     if not file.is_file():
         raise UserError(f"{file} is missing; {remedy}")
-    if file.stat().st_size != entry["bytes"] or _sha256(file) != entry["sha256"]:
+    if file.stat().st_size != entry["bytes"] or sha256_of(file) != entry["sha256"]:
         raise UserError(f"{file} was altered or cut short since it was written; {remedy}")
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """List the files that make up an artifact's content, in order."""
     found = (path for path in folder.rglob("*") if not path.is_dir())
     return sorted(path for path in found if path not in (folder / MANIFEST, folder / RUN))
 
 
-def _entry(file: Path, folder: Path) -> dict[str, Any]:
+def _entry(file: Path, draft: Draft) -> dict[str, Any]:
     assert not file.is_symlink(), f"an artifact holds no links: {file}"
     rows = None
     if file.suffix == ".parquet":
         import pyarrow.parquet as pq
 
         rows = pq.read_metadata(file).num_rows
-    name, size = file.relative_to(folder).as_posix(), file.stat().st_size
-    return {"path": name, "sha256": _sha256(file), "bytes": size, "rows": rows}
+    name, size = file.relative_to(draft.path).as_posix(), file.stat().st_size
+    known = draft.sha256.get(name) or sha256_of(file)
+    return {"path": name, "sha256": known, "bytes": size, "rows": rows}
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Hash a file's content."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -131,9 +131,13 @@ def render(fmt: Format, question: str, thinking: str, answer: str) -> tuple[Segm
 
 
 def render_example(fmt: Format, example: Example) -> tuple[Segment, ...]:
-    """Render an s1k row (spec 1.9): trajectories joined by newlines, then the answer text."""
-    thinking = "\n".join(example.thinking_trajectories).strip()
-    return render(fmt, example.question, thinking, answer_text(example.attempt))
+    """Render an s1k row (spec 1.9): its trace, then the answer text."""
+    return render(fmt, example.question, trace(example), answer_text(example.attempt))
+
+
+def trace(example: Example) -> str:
+    """Join the trajectories of an s1k row by newlines (spec 1.9)."""
+    return "\n".join(example.thinking_trajectories).strip()
 
 
 def completion(segments: Sequence[Segment]) -> str:

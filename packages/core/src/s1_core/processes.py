@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
@@ -10,9 +11,12 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int | None = None) -> None:
     """Be killed with the parent, also by `kill -9`; a rerun would find its folder in use.
 
-    Pass it as `preexec_fn`. Whatever we write survives a kill, so no grace is needed.
+    Pass it as `preexec_fn`, or call it first thing with the number of the parent, which may have
+    died before. Whatever we write survives a kill, so no grace is needed.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)

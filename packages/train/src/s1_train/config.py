@@ -113,7 +113,7 @@ class TrainConfig:
     RUN_ONLY: ClassVar[tuple[str, ...]] = (
         "data", "base", "out", "on_change", "nodes", "node_rank", "rendezvous", "devices",
         "micro_tokens", "loss_chunk", "checkpoints", "activation_checkpointing", "log_every",
-        "loggers", "stop_grace_s",
+        "loggers", "stop_grace_s", "max_loss_ratio",
     )  # fmt: skip
 
     data: Path

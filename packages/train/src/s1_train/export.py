@@ -1,178 +1,156 @@
 """`python -m s1_train.export`: the last checkpoint of a run as a Hugging Face folder.
 
-Owns the form of a model artifact: bf16 safetensors, tokenizer, chat template, generation config,
-card, and in the manifest the ids an engine needs. Refuses a folder whose logits are not those
-of the checkpoint.
+Owns what the manifest of a model artifact says, and the order of the work: config, weights, texts,
+parity. Memory holds one output file and one block of the network, whatever the model's size.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s1_core import artifacts, chat, cli
-from s1_core.errors import S1Error, UserError
+from s1_core.errors import UserError
 from s1_train import tokenizer
-from s1_train.config import ExportConfig, TrainConfig
+from s1_train.config import ExportConfig
 from s1_train.encoding import Samples
-from s1_train.net import weights
 from s1_train.runs import checkpoints
 from s1_train.runs.folder import Identity, RunFolder, read_json
 from s1_train.runs.job import Job
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
     from transformers import PreTrainedModel
 
-TOLERANCE = 1e-4
-"""largest difference of logits in fp32 between the folder and the rounded checkpoint"""
+_SAMPLE = 128
+"""tokens whose logits are compared; with 152,064 entries they take 78 MB"""
+
+_M_MMAP_THRESHOLD = -3
 
 
 def main(config: ExportConfig) -> None:
     """Export unless the model is there already."""
-    folder = RunFolder(config.run)
-    identity, checkpoint = _finished(folder)
-    job = Job.read(folder.job)
-    manifest = describe(job.config, identity, folder, checkpoint)
-    parents = identity.parents | {"checkpoint": checkpoint.sha256}
+    run = FinishedRun.open(config.run)
+    manifest, parents = run.manifest, run.parents
     if artifacts.is_current(config.out, kind="model", config=manifest, parents=parents):
         _say(f"up to date: {config.out}")
         return
+    state = run.verified_state()
+    _return_freed_memory()
     with artifacts.create(config.out, kind="model", config=manifest, parents=parents) as draft:
-        rounding = _write_network(job, checkpoint.path, folder, draft.path)
-        _write_texts(draft, folder, manifest)
-    _say(
-        f"exported: {config.out} (step {manifest['step']}; rounding moves logits by {rounding:.2g})"
-    )
+        rounding = _write(draft, run, state, config.shard_mb)
+    _say(f"exported: {config.out} (step {run.step}; rounding moves logits by {rounding:.2g})")
 
 
-def _finished(folder: RunFolder) -> tuple[Identity, artifacts.Artifact]:
-    identity = folder.identity()
-    if identity is None or not folder.finished.is_file():
-        raise UserError(f"{folder.path} holds no finished run; run s1_train.fit to its end first")
-    name = read_json(folder.finished)["checkpoint"]
-    return identity, artifacts.load(folder.path / name, kind=checkpoints.KIND)
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run and how it ended, as it says itself: nothing large is read."""
 
+    folder: RunFolder
+    identity: Identity
+    job: Job
+    checkpoint: str
+    sha256: str
+    step: int
+    loss: float
 
-def describe(
-    config: TrainConfig, identity: Identity, folder: RunFolder, checkpoint: artifacts.Artifact
-) -> dict[str, Any]:
-    """Say what the manifest says of the model: format, ids, origin, recipe."""
-    words = tokenizer.load(folder.tokenizer, chat.format_named(config.format))
-    return {
-        "format": config.format,
-        "base": identity.recipe["base"],
-        "base_revision": config.base_revision,
-        "step": checkpoint.config["step"],
-        "recipe": identity.recipe,
-        **artifacts.plain(tokenizer.token_ids(words)),
-    }
-
-
-def _write_network(job: Job, checkpoint: Path, folder: RunFolder, out: Path) -> float:
-    """Write config and weights, check them, and say how far rounding to bf16 moves a logit."""
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-
-    base = Path(job.base) if job.base else None
-    network = weights.build(job.config.model, job.vocab_size, base)
-    network.load_state_dict(_state(checkpoint / checkpoints.STATE))
-    sample = Samples(folder.encoded)[0]
-    exact = _logits(network, sample.input_ids)
-    _cast(network, torch.bfloat16)
-    network.config.use_cache = True
-    try:
-        network.save_pretrained(out)
-    except SafetensorError as error:  # not an OSError, also where the disk is full
-        raise UserError(
-            f"cannot write to {out.parent}: {error}; mend that and run again"
-        ) from error
-    _cast(network, torch.float32)
-    rounded = _logits(network, sample.input_ids)
-    written = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
-    difference = float((_logits(written, sample.input_ids) - rounded).abs().max())
-    if not difference <= TOLERANCE:
-        raise S1Error(
-            f"the exported logits differ from the checkpoint's by {difference:.2g},"
-            f" wanted at most {TOLERANCE}; nothing was exported"
+    @staticmethod
+    def open(path: Path) -> FinishedRun:
+        """Read it; a run that has not ended is a UserError."""
+        folder = RunFolder(path)
+        identity = folder.identity()
+        if identity is None or not folder.finished.is_file():
+            raise UserError(
+                f"{folder.path} holds no finished run; run s1_train.fit to its end first"
+            )
+        end = read_json(folder.finished)
+        return FinishedRun(
+            folder=folder,
+            identity=identity,
+            job=Job.read(folder.job),
+            checkpoint=end["checkpoint"],
+            sha256=end["sha256"],
+            step=end["step"],
+            loss=end["loss"],
         )
-    return float((exact - rounded).abs().max())
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """Name what the model was made from, by manifest hash."""
+        return self.identity.parents | {"checkpoint": self.sha256}
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Say what the manifest says of the model: format, length control, ids, origin, recipe."""
+        config = self.job.config
+        words = tokenizer.load(self.folder.tokenizer, chat.format_named(config.format))
+        return {
+            "format": config.format,
+            "control": config.control,
+            "base": self.identity.recipe["base"],
+            "base_revision": config.base_revision,
+            "step": self.step,
+            "recipe": self.identity.recipe,
+            **artifacts.plain(tokenizer.token_ids(words)),
+        }
+
+    def verified_state(self) -> Path:
+        """Check the hashes of the checkpoint and give the state in it."""
+        found = artifacts.load(self.folder.path / self.checkpoint, kind=checkpoints.KIND)
+        if found.sha256 != self.sha256:
+            raise UserError(f"{found.path} is not the checkpoint this run ended with; train again")
+        return found.path / checkpoints.STATE
 
 
-def _cast(network: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Cast the weights alone: rotary frequencies in bf16 would move every logit."""
-    for parameter in network.parameters():
-        parameter.data = parameter.data.to(dtype)
-    network.config.dtype = dtype
+def _write(draft: artifacts.Draft, run: FinishedRun, state: Path, shard_mb: int) -> float:
+    """Write and check the model, and say how far rounding to bf16 moves a logit."""
+    from s1_train.model import parity, shards, skeleton, tensors, texts
+
+    weights = tensors.of_checkpoint(state)
+    base = Path(run.job.base) if run.job.base else None
+    network = skeleton.build(run.job.config.model, run.job.vocab_size, base)
+    skeleton.check(network, weights.shapes)
+    _write_config(draft, network, run.manifest)
+    shards.write(weights, skeleton.written_names(network), draft.path, shard_mb)
+    sample = Samples(run.folder.encoded)[0].input_ids[:_SAMPLE]
+    with cli.working("export, comparing logits"):
+        rounding = parity.check(network, weights, draft.path, sample)
+    texts.write(draft, run.folder.tokenizer, run.manifest, _facts(run))
+    return rounding
 
 
-def _state(path: Path) -> dict[str, Tensor]:
-    import torch
-
-    prefix = "loss_network.network."
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-    return {name.removeprefix(prefix): value for name, value in state.items()}
-
-
-def _logits(network: PreTrainedModel, input_ids: Any) -> Tensor:
-    import torch
-
-    ids_1N = torch.from_numpy(input_ids.astype("int64"))[None]
-    with torch.inference_mode():
-        logits: Tensor = network(input_ids=ids_1N, cu_seqlens=(0, ids_1N.shape[1])).logits
-    return logits
-
-
-def _write_texts(draft: artifacts.Draft, folder: RunFolder, manifest: dict[str, Any]) -> None:
-    """Write tokenizer, chat template, generation config and card, and check the tokenizer."""
-    text_format = chat.format_named(manifest["format"])
-    tokenizer.copy(folder.tokenizer, draft.path)
-    draft.write_text("chat_template.jinja", chat.chat_template(text_format))
-    generation = {
-        "do_sample": False,
-        "eos_token_id": manifest["stop_token_ids"],
+def _write_config(
+    draft: artifacts.Draft, network: PreTrainedModel, manifest: dict[str, Any]
+) -> None:
+    """Write config.json, with the ids of the manifest."""
+    network.config.save_pretrained(draft.path)
+    config = read_json(draft.path / "config.json") | {
+        "architectures": [type(network).__name__],
+        "dtype": "bfloat16",
+        "use_cache": True,
+        "bos_token_id": None,
+        "eos_token_id": manifest["eos_token_id"],
         "pad_token_id": manifest["pad_token_id"],
     }
-    draft.write_text("generation_config.json", json.dumps(generation, indent=1) + "\n")
-    config = read_json(draft.path / "config.json")
-    config |= {"bos_token_id": None, "eos_token_id": manifest["eos_token_id"]}
-    config |= {"pad_token_id": manifest["pad_token_id"]}
     draft.write_text("config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
-    draft.write_text("README.md", _card(manifest))
-    _check_tokenizer(draft.path, text_format)
 
 
-def _check_tokenizer(model: Path, text_format: chat.Format) -> None:
-    """Refuse a folder that transformers would tokenize otherwise than training did."""
-    from transformers import AutoTokenizer
+def _return_freed_memory() -> None:
+    """Have glibc hand memory back when a tensor is freed.
 
-    text = chat.generation_prompt(text_format, "How many r in raspberry? 12 + 3.5 = x\n\n  ok")
-    ours = tokenizer.load(model, text_format).encode(text, add_special_tokens=False).ids
-    theirs = AutoTokenizer.from_pretrained(model).encode(text, add_special_tokens=False)
-    if list(ours) != list(theirs):
-        raise S1Error(
-            "transformers gives other token ids than the tokenizer used in training;"
-            " a model of type qwen2 needs a byte-level BPE with Qwen2's word rule"
-        )
+    It keeps pieces below 32 MB for later: 120 MB of them with a model of 250M parameters.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # there is none in another libc
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
-def _card(manifest: dict[str, Any]) -> str:
-    recipe = manifest["recipe"]
-    flat = {
-        **{key: value for key, value in recipe.items() if not isinstance(value, dict)},
-        **{f"optimiser.{key}": value for key, value in recipe["optimiser"].items()},
-    }
-    rows = "\n".join(f"| {key} | {value} |" for key, value in sorted(flat.items()))
-    return (
-        f"# s1 model from {manifest['base']}\n\n"
-        f"Supervised fine-tuning on an s1k artifact, {manifest['step']} optimiser steps; text"
-        f" format `{manifest['format']}`. manifest.json names the parents by hash. The chat"
-        " template opens the thinking; an engine may force its length.\n\n"
-        f"| recipe | |\n|---|---|\n{rows}\n"
-    )
+def _facts(run: FinishedRun) -> dict[str, Any]:
+    hashes = {f"parent {name}": f"`{sha256}`" for name, sha256 in sorted(run.parents.items())}
+    return {"final loss": f"{run.loss:.4f}", **hashes}
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m s1_train.fit`: checks and prepares a run, launches its processes, draws the curve.
+"""`python -m s1_train.fit`: checks and prepares a run, launches its processes, writes its card.
 
 Everything a user can have got wrong is found here, before torch is imported anywhere.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from s1_core import chat, cli
 from s1_train import tokenizer
 from s1_train.config import TrainConfig
+from s1_train.launch import launcher
 from s1_train.packing import balance
-from s1_train.runs import checkpoints, curve, encoded, launch
+from s1_train.runs import card, checkpoints, encoded
 from s1_train.runs.folder import RunFolder, write_json
 from s1_train.runs.inputs import Inputs
 from s1_train.runs.job import Job
@@ -22,12 +23,16 @@ def main(config: TrainConfig) -> None:
     if folder.is_finished(inputs.identity):
         _say(f"up to date: {folder.path}")
         return
-    num_ranks = launch.num_processes(config)
+    num_ranks = launcher.num_processes(config)
+    if config.node_rank:
+        _say(f"machine {config.node_rank} of {config.nodes}, led by {config.rendezvous}")
+        launcher.run(folder, config)
+        return
     with folder.locked():
         folder.claim(inputs.identity, config.on_change)
         job, num_steps = prepare(inputs, folder, num_ranks)
         if job.resumed_step < num_steps:
-            launch.run(folder, num_ranks, config.stop_grace_s)
+            launcher.run(folder, config)
         finish(folder, num_steps)
 
 
@@ -37,6 +42,8 @@ def prepare(inputs: Inputs, folder: RunFolder, num_ranks: int) -> tuple[Job, int
     folder.checkpoints.mkdir(exist_ok=True)
     checkpoints.clear_remains(folder.checkpoints)
     good = checkpoints.newest(folder.checkpoints)
+    if good:
+        checkpoints.check_ranks(good, inputs.config.strategy, num_ranks)
     words = tokenizer.load(folder.tokenizer, chat.format_named(inputs.config.format))
     job = Job(
         config=inputs.config,
@@ -47,6 +54,7 @@ def prepare(inputs: Inputs, folder: RunFolder, num_ranks: int) -> tuple[Job, int
         resumed_step=good.config["step"] if good else 0,
     )
     job.write(folder.job)
+    inputs.write_config(folder.config)
     steps = job.steps(samples.lengths)
     since = f"from step {job.resumed_step} of {len(steps)}" if good else f"{len(steps)} steps"
     _say(
@@ -58,10 +66,10 @@ def prepare(inputs: Inputs, folder: RunFolder, num_ranks: int) -> tuple[Job, int
 
 
 def finish(folder: RunFolder, num_steps: int) -> None:
-    """Draw the curve and mark the run as finished."""
+    """Write the card and mark the run as finished."""
     last = checkpoints.newest(folder.checkpoints)
     assert last is not None and last.config["step"] == num_steps, "the last step saves"
-    curve.draw(folder.metrics, folder.curve, title=f"Training loss, {num_steps} steps")
+    card.write(folder)
     write_json(
         folder.finished,
         {
@@ -79,4 +87,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(TrainConfig, main, package="train")
+    cli.run(TrainConfig, main, package="train", recipe="tiny")

@@ -18,7 +18,8 @@ from s1_train.encoding import IGNORE_INDEX, Samples, TokenizedExample
 from s1_train.packing import Step, deal, micro_batches
 
 
-@dataclass(frozen=True)
+# Not frozen: Lightning's mixed precisions refuse frozen dataclasses (apply_to_collection).
+@dataclass
 class MicroBatch:
     """Samples laid end to end in one row; shapes: 1 x N tokens."""
 
@@ -38,7 +39,7 @@ class MicroBatch:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Share:
     """What one process does in a step; the counts are those of all processes."""
 

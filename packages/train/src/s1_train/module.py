@@ -24,7 +24,8 @@ from s1_train import strategy
 from s1_train.config import TrainConfig
 from s1_train.loader import MicroBatch, Share
 from s1_train.loss import loss_sum
-from s1_train.net import optimiser
+from s1_train.net import optimiser, shards
+from s1_train.net.weights import Start
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,9 +57,9 @@ class StepResult:
 class LossNetwork(torch.nn.Module):
     """A causal language model from micro-batch to loss sum, so that sharding covers its head."""
 
-    def __init__(self, network: PreTrainedModel) -> None:
+    def __init__(self, network: PreTrainedModel, loss_chunk: int) -> None:
         super().__init__()
-        self.network = network
+        self.network, self._loss_chunk = network, loss_chunk
 
     @property
     def decoder(self) -> Any:
@@ -78,24 +79,43 @@ class LossNetwork(torch.nn.Module):
             cu_seqlens=micro.cu_seqlens,
             use_cache=False,
         )
-        return loss_sum(output.last_hidden_state, micro.labels_1N, self.head)
+        return loss_sum(output.last_hidden_state, micro.labels_1N, self.head, self._loss_chunk)
 
 
 class FineTuning(pl.LightningModule):
     """Runs steps; callbacks read `result` and cast `votes`."""
 
-    def __init__(self, network: PreTrainedModel, config: TrainConfig, num_steps: int) -> None:
+    loss_network: LossNetwork
+
+    def __init__(self, start: Start, config: TrainConfig, num_steps: int) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.loss_network = LossNetwork(network)
         self.votes = Votes()
         self.result: StepResult | None = None
-        self._config, self._num_steps = config, num_steps
+        self._start, self._config, self._num_steps = start, config, num_steps
 
     def configure_model(self) -> None:
-        """Shard the network where the strategy shards."""
-        if self._config.strategy == "fsdp2":
-            strategy.shard(self.loss_network, self.device_mesh, self._config)
+        """Make the network: whole, or from a base model's files straight into shards."""
+        start, config = self._start, self._config
+        network = start.network(empty=config.strategy in ("fsdp2", "zero3"))
+        if config.activation_checkpointing:
+            network.gradient_checkpointing_enable({"use_reentrant": False})
+        self.loss_network = LossNetwork(network, config.loss_chunk)
+        if config.strategy == "fsdp2":
+            assert self.device_mesh is not None, "Lightning makes the mesh before the model"
+            layers = self.loss_network.decoder.layers
+            strategy.shard(self.loss_network, layers, self.device_mesh, config)
+            if start.base is not None:
+                shards.fill_sharded(network, start.base, self.trainer.strategy.root_device)
+        elif self._zero is not None and config.strategy == "zero3" and start.base is not None:
+            dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+            shards.fill_partitioned(network, start.base, dtype, self._zero.partition)
+
+    @property
+    def _zero(self) -> strategy.ZeroStrategy | None:
+        """DeepSpeed's strategy, which scales, clips and steps by itself."""
+        used = self.trainer.strategy
+        return used if isinstance(used, strategy.ZeroStrategy) else None
 
     def configure_optimizers(self) -> Optimizer:
         """Make the recipe's optimiser."""
@@ -116,12 +136,14 @@ class FineTuning(pl.LightningModule):
         loss, stop, save = self._agree(float(torch.stack(losses).sum()))
         if not math.isfinite(loss):
             self._fail("loss", share, losses)
-        norm = clip_grad_norm_(self.loss_network.parameters(), self._config.optimiser.clip_norm)
-        grad_norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        grad_norm = self._clip()
+        if math.isfinite(grad_norm):
+            optimizer.step()
+            optimizer.zero_grad()
+        if self._zero:
+            grad_norm = self._zero.grad_norm
         if not math.isfinite(grad_norm):
             self._fail("gradient", share, losses)
-        optimizer.step()
-        optimizer.zero_grad()
         self.result = StepResult(
             step=share.step + 1,
             epoch=share.epoch,
@@ -138,16 +160,27 @@ class FineTuning(pl.LightningModule):
         """Accumulate gradients over the passes of this process; they are averaged in the last."""
         scale = self.trainer.world_size / share.num_targets
         last = len(share.micro_batches) - 1
+        network = self._zero.deepspeed_engine if self._zero else self.loss_network
         losses = []
         for number, micro in enumerate(share.micro_batches):
             with nullcontext() if number == last else self._unsynchronised():
-                loss = self.loss_network(micro)
+                loss = network(micro)
                 self.manual_backward(loss * scale)
             losses.append(loss.detach())
         return losses
 
     def _unsynchronised(self) -> Any:
-        return cast(Any, self.trainer.strategy).block_backward_sync()
+        """Keep gradients local; ZeRO shares them out in every pass, as it holds no whole ones."""
+        return (
+            nullcontext() if self._zero else cast(Any, self.trainer.strategy).block_backward_sync()
+        )
+
+    def _clip(self) -> float:
+        """Clip by the norm over all processes and give it; ZeRO does so within its step."""
+        if self._zero:
+            return 0.0
+        norm = clip_grad_norm_(self.loss_network.parameters(), self._config.optimiser.clip_norm)
+        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
     def _agree(self, loss: float) -> tuple[float, bool, bool]:
         """Sum loss and votes over all processes, in one message."""

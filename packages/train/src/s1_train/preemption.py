@@ -1,29 +1,27 @@
-"""SIGTERM to any one process: all of them finish the step, save and stop."""
+"""A request to stop that reaches any one process stops all of them behind the same step."""
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
-from typing import Any
-
 import lightning.pytorch as pl
 
+from s1_train.launch.signals import stop_request
 from s1_train.module import FineTuning
 
 
 class Preemption(pl.Callback):
-    """Turns SIGTERM into a vote; the step's all-reduce carries it to the other processes.
-
-    Replaces Lightning's handler, which broadcasts inside the signal handler and so hangs when
-    one process alone is told to stop (Lightning issue 20806).
-    """
+    """Turns the request into a vote; the step's all-reduce carries it to the other processes."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over the signal once Lightning has set its own handler."""
+        """Vote from here on, where all processes have come and so none is left waiting."""
         assert isinstance(pl_module, FineTuning)
         votes = pl_module.votes
 
-        def vote(signum: int, frame: FrameType | None) -> Any:
+        def vote() -> None:
             votes.stop = True
 
-        signal.signal(signal.SIGTERM, vote)
+        trainer.strategy.barrier()
+        stop_request.vote_by(vote)
+
+    def on_train_end(self, *_: object) -> None:
+        """Vote no more: the last step is saved."""
+        stop_request.close()

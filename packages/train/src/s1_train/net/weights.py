@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -57,14 +58,36 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def _check_complete(folder: Path) -> None:
-    """Refuse a folder in which a file that config, tokenizer or index call for is missing."""
-    wanted = ["config.json", "tokenizer.json", "tokenizer_config.json"]
-    wanted += weight_files(folder)
-    missing = [name for name in wanted if not (folder / name).is_file()]
+    """Refuse a folder that lacks a file config, tokenizer or index call for, or part of one."""
+    texts = ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    weights = weight_files(folder)
+    missing = [name for name in (*texts, *weights) if not (folder / name).is_file()]
     if missing:
         raise UserError(
             f"the base model in {folder} lacks {', '.join(missing)}; fetch or export it again"
         )
+    for name in texts:
+        _read_json(folder / name)
+    for name in weights:
+        _check_whole(folder / name)
+
+
+def _check_whole(path: Path) -> None:
+    """Compare the header of a safetensors file with its size; the weights are not read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except SafetensorError as error:
+        raise UserError(f"{path} is cut short or damaged ({error}); fetch it again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise UserError(f"{path} is cut short or damaged ({error}); fetch it again") from error
 
 
 def weight_files(folder: Path) -> list[str]:
@@ -72,7 +95,10 @@ def weight_files(folder: Path) -> list[str]:
     index = folder / _INDEX
     if not index.is_file():
         return ["model.safetensors"]
-    return sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    names = _read_json(index).get("weight_map")
+    if not names:
+        raise UserError(f"{index} names no files under weight_map; fetch it again")
+    return sorted(set(names.values()))
 
 
 def _fingerprint(folder: Path) -> str:
@@ -85,29 +111,82 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a network begins as: a base model's folder, or random weights of a shape."""
+
+    shape: ModelShape
+    vocab_size: int
+    base: Path | None
+
+    def network(self, *, empty: bool = False) -> PreTrainedModel:
+        """Make the network for training: whole, or on the meta device where there is a base."""
+        import torch
+
+        if empty and self.base is not None:
+            network = build_empty(self.base, self.vocab_size)
+        else:
+            # Lightning builds under `with root_device`, where from_pretrained wants accelerate.
+            with torch.device("cpu"):
+                network = build(self.shape, self.vocab_size, self.base)
+        network.train()
+        return network
+
+
 def build(shape: ModelShape, vocab_size: int, base: Path | None) -> PreTrainedModel:
     """Make the network in fp32, with attention over packed rows; random weights without base."""
     import torch
     from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
     from transformers.utils import logging
 
-    from s1_train.net import attention
-
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    name = attention.register()
     network: PreTrainedModel
     if base is None:
         config = Qwen2Config(**_qwen2_fields(shape, vocab_size))
         network = Qwen2ForCausalLM(config)  # type: ignore[no-untyped-call]
     else:
-        network = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
+        load = cast(Any, AutoModelForCausalLM).from_pretrained
+        network, read = load(str(base), dtype=torch.float32, output_loading_info=True)
+        if read["missing_keys"]:  # transformers would make them up and only warn
+            raise UserError(lacking(base, read["missing_keys"]))
+    return _prepared(network, vocab_size)
+
+
+def lacking(base: Path, names: Iterable[str]) -> str:
+    """Say which tensors the files of a base model should hold and do not."""
+    some = sorted(names)
+    more = f" and {len(some) - 3} more" if len(some) > 3 else ""
+    return f"the files of the base model in {base} lack {', '.join(some[:3])}{more}; fetch it again"
+
+
+def build_empty(base: Path, vocab_size: int) -> PreTrainedModel:
+    """Make the network of a base model on the meta device: shapes without memory."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(str(base))
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    return _prepared(network, vocab_size)
+
+
+def tied_names(network: PreTrainedModel) -> set[str]:
+    """Name the parameters that are another one's and so lie in no file."""
+    return set(network.all_tied_weights_keys)
+
+
+def _prepared(network: PreTrainedModel, vocab_size: int) -> PreTrainedModel:
+    import torch
+
+    from s1_train.net import attention
+
     rows = cast(torch.nn.Embedding, network.get_input_embeddings()).num_embeddings
     if vocab_size > rows:
         raise UserError(
             f"the tokenizer has {vocab_size} entries, the base model {rows} embeddings;"
             " name a tokenizer that belongs to the model"
         )
-    network.set_attn_implementation(name)
+    network.set_attn_implementation(attention.register())
     network.config.use_cache = False
     return network
 

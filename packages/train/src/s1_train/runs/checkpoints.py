@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,17 @@ def newest(folder: Path) -> artifacts.Artifact | None:
                 f"warning: skipping checkpoint {path.name}: {error}", markup=False, soft_wrap=True
             )
     return None
+
+
+def check_ranks(checkpoint: artifacts.Artifact, strategy: str, num_ranks: int) -> None:
+    """Refuse to go on with another number of processes where the format is bound to it."""
+    saved_by = checkpoint.config["num_ranks"]
+    if strategy.startswith("zero") and saved_by != num_ranks:
+        raise UserError(
+            f"checkpoint {checkpoint.path.name} was saved by {saved_by} processes under {strategy},"
+            f" whose checkpoints fit that number alone, now {num_ranks}; run on {saved_by}"
+            " processes (ddp and fsdp2 go on with any number)"
+        )
 
 
 def clear_remains(folder: Path) -> None:
@@ -73,17 +84,22 @@ class Checkpoints:
     def save(self, trainer: pl.Trainer, step: int, info: Mapping[str, Any]) -> None:
         """Save the state behind `step`; every process calls this."""
         with ExitStack() as stack:
-            path = None
+            draft = None
             if trainer.is_global_zero:
-                draft = artifacts.create(
-                    self._folder / f"step-{step:08d}",
-                    kind=KIND,
-                    config={"step": step, **info},
-                    parents=self._parents,
+                draft = stack.enter_context(
+                    artifacts.create(
+                        self._folder / f"step-{step:08d}",
+                        kind=KIND,
+                        config={"step": step, "num_ranks": trainer.world_size, **info},
+                        parents=self._parents,
+                    )
                 )
-                path = str(stack.enter_context(draft).path)
-            path = trainer.strategy.broadcast(path)
-            trainer.save_checkpoint(Path(str(path)) / STATE)
+            path = Path(str(trainer.strategy.broadcast(str(draft.path) if draft else None)))
+            with _naming_a_full_disk(path):
+                trainer.save_checkpoint(path / STATE)
+            hashes = _hashes(path, trainer)
+            if draft:
+                draft.sha256.update(hashes)
         if trainer.is_global_zero:
             self._prune()
         trainer.strategy.barrier()
@@ -92,3 +108,31 @@ class Checkpoints:
     def _prune(self) -> None:
         for path in _committed(self._folder)[: -self._keep]:
             shutil.rmtree(path.rename(path.with_name(f".{path.name}.old")))
+
+
+def _hashes(path: Path, trainer: pl.Trainer) -> dict[str, str]:
+    """Hash the files of all processes, each process its share of them."""
+    import torch.distributed as dist
+
+    trainer.strategy.barrier()
+    own = artifacts.files_in(path)[trainer.global_rank :: trainer.world_size]
+    hashes = {file.relative_to(path).as_posix(): artifacts.sha256_of(file) for file in own}
+    gathered: list[dict[str, str]] = [{} for _ in range(trainer.world_size)]
+    dist.all_gather_object(gathered, hashes)
+    return {name: value for part in gathered for name, value in part.items()}
+
+
+@contextmanager
+def _naming_a_full_disk(folder: Path) -> Iterator[None]:
+    """Turn what torch and DeepSpeed say of a full disk, which has no errno, into OSError."""
+    from torch.distributed.checkpoint.api import CheckpointException
+
+    try:
+        yield
+    except (RuntimeError, CheckpointException) as error:
+        try:
+            with (folder / ".probe").open("wb") as stream:
+                stream.write(bytes(1 << 20))
+        except OSError as fault:
+            raise fault from error
+        raise

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from s1_core import artifacts, chat, cli
 from s1_core.errors import UserError
 from s1_train import tokenizer
 from s1_train.encoding import Samples, TokenizedExample, encode
-from s1_train.runs.folder import RunFolder
-from s1_train.runs.inputs import Inputs, Sample
+from s1_train.runs.folder import RunFolder, write_json
+from s1_train.runs.inputs import Inputs
 
 KIND = "encoded"
+DROPPED = "dropped.json"
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """How many samples training does not see, and why."""
+
+    too_long: int
+    without_target: int
 
 
 def ensure(inputs: Inputs, folder: RunFolder) -> Samples:
@@ -24,17 +35,31 @@ def ensure(inputs: Inputs, folder: RunFolder) -> Samples:
 
 
 def _write(inputs: Inputs, out: Path) -> None:
-    rows, config = inputs.samples(), inputs.config
-    _provide_tokenizer(inputs, rows, out / RunFolder.TOKENIZER)
+    config = inputs.config
+    _provide_tokenizer(inputs, out / RunFolder.TOKENIZER)
     words = tokenizer.load(out / RunFolder.TOKENIZER, chat.format_named(config.format))
-    encoded = list(encode(rows, words, all_targets=config.targets == "all"))
-    Samples.write(_fitting(encoded, config.block_size), out)
+
+    def num_tokens(text: str) -> int:
+        return len(words.encode(text, add_special_tokens=False).ids)
+
+    rows = inputs.samples(num_tokens)
+    kept, dropped = fitting(
+        list(encode(rows, words, all_targets=config.targets == "all")), config.block_size
+    )
+    Samples.write(kept, out)
+    write_json(out / DROPPED, asdict(dropped))
+    if dropped.too_long or dropped.without_target:
+        cli.console().print(
+            f"dropped {dropped.too_long} samples of more than {config.block_size} tokens"
+            f" and {dropped.without_target} without a target",
+            highlight=False,
+        )
 
 
-def _provide_tokenizer(inputs: Inputs, rows: list[Sample], out: Path) -> None:
+def _provide_tokenizer(inputs: Inputs, out: Path) -> None:
     wanted = inputs.config.tokenizer
     if wanted.train:
-        texts = ("".join(segment.text for segment in segments) for _, segments in rows)
+        texts = ("".join(segment.text for segment in row) for _, row in inputs.samples())
         tokenizer.save(tokenizer.train(texts, wanted.vocab_size), out)
     elif wanted.phrases:
         listed = tokenizer.listed_phrases(inputs.data.path)
@@ -46,19 +71,20 @@ def _provide_tokenizer(inputs: Inputs, rows: list[Sample], out: Path) -> None:
         tokenizer.copy(source, out)
 
 
-def _fitting(encoded: list[TokenizedExample], block_size: int) -> list[TokenizedExample]:
+def fitting(
+    encoded: Sequence[TokenizedExample], block_size: int
+) -> tuple[list[TokenizedExample], Dropped]:
     """Drop what is longer than a row or has nothing to learn; refuse when nothing is left."""
+    if not encoded:
+        raise UserError("the data holds no samples; build it again or name another --data")
     short = [sample for sample in encoded if len(sample.input_ids) <= block_size]
     if not short:
-        raise UserError(f"no sample fits block_size {block_size}; raise it or shorten the traces")
+        shortest = min(len(sample.input_ids) for sample in encoded)
+        raise UserError(
+            f"no sample fits block_size {block_size}, the shortest has {shortest} tokens;"
+            " raise it or shorten the traces"
+        )
     kept = [sample for sample in short if sample.num_targets]
     if not kept:
         raise UserError("no sample has a target token; check --data and --targets")
-    dropped = len(encoded) - len(short), len(short) - len(kept)
-    if any(dropped):
-        cli.console().print(
-            f"dropped {dropped[0]} samples of more than {block_size} tokens"
-            f" and {dropped[1]} without a target",
-            highlight=False,
-        )
-    return kept
+    return kept, Dropped(len(encoded) - len(short), len(short) - len(kept))

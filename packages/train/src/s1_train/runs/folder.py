@@ -32,7 +32,7 @@ class Identity:
 
     def differences(self, other: Identity) -> list[str]:
         """List, as "key was .., now ..", where the other one differs."""
-        was, now = _flat(self.recipe | self.parents), _flat(other.recipe | other.parents)
+        was, now = flat(self.recipe | self.parents), flat(other.recipe | other.parents)
         return [
             f"{key} was {was.get(key)}, now {now.get(key)}"
             for key in sorted(was.keys() | now.keys())
@@ -54,7 +54,10 @@ class RunFolder:
         self.tokenizer = self.encoded / self.TOKENIZER
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.csv"
-        self.curve = self.path / "loss.png"
+        self.starts = self.path / "starts.csv"
+        self.config = self.path / "config.yaml"
+        self.curves = self.path / "curves.png"
+        self.card = self.path / "card.md"
 
     def log(self, rank: int) -> Path:
         """Name the file that takes the output of a process other than the first."""
@@ -146,19 +149,25 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file of this folder in one step."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of this folder in one step."""
     temp = path.with_name(f".{path.name}.tmp")
     with temp.open("w") as stream:
-        json.dump(content, stream, indent=1, sort_keys=True)
+        stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     temp.replace(path)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested values by dotted keys, as flags do."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found

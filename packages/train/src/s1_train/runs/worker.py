@@ -1,21 +1,13 @@
-"""One training process: builds the Trainer from the job the launcher wrote, and fits.
-
-An error that fits in one line is left in a file; the launcher says it once for all processes.
-"""
+"""What one training process does: builds the Trainer from the job it finds, and fits."""
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
-import sys
-import warnings
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
 
-from s1_core.errors import Interrupted, S1Error, UserError
 from s1_train import strategy
 from s1_train.encoding import Samples
 from s1_train.loader import ResumableLoader
@@ -26,8 +18,6 @@ from s1_train.runs.checkpoints import STATE, Checkpoints
 from s1_train.runs.folder import RunFolder
 from s1_train.runs.job import Job
 from s1_train.runs.watch import Display, Recorder
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def work(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> None:
@@ -40,37 +30,38 @@ def work(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> None:
     )
     pl.seed_everything(config.seed, verbose=False)
     base = Path(job.base) if job.base else None
-    network = weights.build(config.model, job.vocab_size, base)
-    network.train()
-    if config.activation_checkpointing:
-        network.gradient_checkpointing_enable({"use_reentrant": False})
-    trainer = _trainer(folder, job, rank, num_ranks)
+    start = weights.Start(config.model, job.vocab_size, base)
+    callbacks = _callbacks(folder, job, rank)
+    if rank == 0:
+        callbacks.insert(0, Display(folder, job, samples, steps))
+    trainer = _trainer(folder, job, callbacks, num_ranks)
     resume = str(folder.checkpoints / job.resume / STATE) if job.resume else None
-    trainer.fit(FineTuning(network, config, len(steps)), loader, ckpt_path=resume)
+    trainer.fit(FineTuning(start, config, len(steps)), loader, ckpt_path=resume)
+    # Threads of the group left to the interpreter's end aborted one run in five under zero3.
+    torch.distributed.destroy_process_group()
 
 
-def _trainer(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> pl.Trainer:
-    config = job.config
+def _callbacks(folder: RunFolder, job: Job, rank: int) -> list[pl.Callback]:
+    when = job.config.checkpoints
     checkpoints = Checkpoints(
         folder.checkpoints,
-        every_steps=config.checkpoints.every_steps,
-        every_minutes=config.checkpoints.every_minutes,
-        keep=config.checkpoints.keep,
+        every_steps=when.every_steps,
+        every_minutes=when.every_minutes,
+        keep=when.keep,
         parents=job.parents,
     )
-    recorder = Recorder(folder, checkpoints, rank=rank, resumed_step=job.resumed_step)
-    callbacks: list[pl.Callback] = [Preemption(), recorder]
-    if rank == 0:
-        display = Display(
-            folder,
-            resumed_step=job.resumed_step,
-            log_every=config.log_every,
-            board="tensorboard" in config.loggers,
-        )
-        callbacks.insert(0, display)
+    return [Preemption(), Recorder(folder, job, checkpoints, rank)]
+
+
+def _trainer(
+    folder: RunFolder, job: Job, callbacks: list[pl.Callback], num_ranks: int
+) -> pl.Trainer:
+    config = job.config
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", num_ranks))
     return pl.Trainer(
         accelerator="cuda" if torch.cuda.is_available() else "cpu",
-        devices=num_ranks,
+        devices=local_size,
+        num_nodes=num_ranks // local_size,
         strategy=strategy.build(config, num_ranks),
         precision=strategy.precision(config),
         callbacks=callbacks,
@@ -82,38 +73,3 @@ def _trainer(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> pl.Train
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-
-
-def main() -> int:
-    """Run the job named on the command line; return the exit code."""
-    path = Path(sys.argv[1])
-    rank, num_ranks = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
-    folder = RunFolder(path.parent)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    try:
-        work(folder, Job.read(path), rank, num_ranks)
-    except S1Error as error:
-        return _leave(folder, rank, error)
-    except KeyboardInterrupt:
-        return _leave(folder, rank, Interrupted("stopped; run the same command again to go on"))
-    except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        fault = (
-            f"cannot write to {folder.path}: {error.strerror}; the last good checkpoint is kept,"
-            " mend that and run the same command again"
-        )
-        return _leave(folder, rank, UserError(fault))
-    return 0
-
-
-def _leave(folder: RunFolder, rank: int, error: S1Error) -> int:
-    folder.fault(rank).parent.mkdir(exist_ok=True)
-    folder.fault(rank).write_text(str(error))
-    return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
