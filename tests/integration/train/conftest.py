@@ -28,6 +28,17 @@ def trained(s1k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", params=["fsdp2", "zero2", "zero3"])
+def sharded(
+    request: pytest.FixtureRequest, s1k: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Train on two processes under a strategy that shards, several passes a step, undisturbed."""
+    folder = tmp_path_factory.mktemp(request.param) / "run"
+    flags = (f"--strategy={request.param}", "--devices=2", "--micro_tokens=300")
+    done("--data", s1k, "--out", folder, *SCRATCH, *flags)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export what was trained."""

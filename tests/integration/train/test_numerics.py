@@ -16,13 +16,13 @@ from s1_train.module import LossNetwork
 from s1_train.net import weights
 
 
-@pytest.fixture(scope="module")
-def network() -> LossNetwork:
+@pytest.fixture(scope="module", params=[1, 2], ids=["grouped queries", "as many keys as queries"])
+def network(request: pytest.FixtureRequest) -> LossNetwork:
     torch.manual_seed(0)
     shape = ModelShape(
-        hidden_size=64, num_layers=2, intermediate_size=96, num_heads=2, num_kv_heads=1
+        hidden_size=64, num_layers=2, intermediate_size=96, num_heads=2, num_kv_heads=request.param
     )
-    return LossNetwork(weights.build(shape, 120, None)).train()
+    return LossNetwork(weights.build(shape, 120, None), 16).train()
 
 
 def sequences() -> list[TokenizedExample]:
@@ -46,6 +46,19 @@ def test_packed_logits_are_those_of_separate_sequences(network: LossNetwork) -> 
         packed = logits(sequences())
         alone = torch.cat([logits([sample]) for sample in sequences()], dim=1)
     assert torch.allclose(packed, alone, atol=1e-5)
+
+
+def test_packed_gradients_are_those_of_separate_sequences(network: LossNetwork) -> None:
+    def gradients(rows: list[list[TokenizedExample]]) -> dict[str, torch.Tensor]:
+        network.zero_grad()
+        for row in rows:
+            network(collate(row)).backward()
+        return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+
+    packed, alone = gradients([sequences()]), gradients([[sample] for sample in sequences()])
+    assert packed.keys() == alone.keys() == dict(network.named_parameters()).keys()
+    for name, gradient in alone.items():
+        assert torch.allclose(packed[name], gradient, atol=1e-5), name
 
 
 def test_our_attention_is_that_of_transformers(network: LossNetwork) -> None:

@@ -193,8 +193,8 @@ def write_zero(folder: Path, stage: int, num_ranks: int) -> Path:
         unit = 2 * num_ranks
         lengths, key = [unit * math.ceil(t / unit) // num_ranks for t in totals], vectors_key(2)
     else:
-        part = sum(math.ceil(size / num_ranks) for group in sizes for size in group)
-        lengths, key = [part // 3, part - part // 3], vectors_key(3)  # cut where no weight ends
+        parts = [math.ceil(size / num_ranks) for group in sizes for size in group]
+        lengths, key = [sum(parts[:3]), sum(parts[3:])], vectors_key(3)  # not where a group ends
     for rank in range(num_ranks):
         state[key] = [torch.randn(length) for length in lengths]
         name = f"zero_pp_rank_{rank}_mp_rank_00"

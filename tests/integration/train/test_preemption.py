@@ -70,7 +70,6 @@ def test_a_stop_before_training_is_heard_at_once(
         ranks[1] if whom == "rank 1" else process.pid,
         signal.SIGINT if "Ctrl-C" in whom else signal.SIGTERM,
     )
-    began = time.monotonic()
     assert "run the same command again" in told_to_stop(process)
-    assert time.monotonic() - began < 20, "it went on to train"
+    assert not any((tmp_path / "run" / "checkpoints").iterdir()), "it took a step first"
     assert not any(alive(rank) for rank in ranks)

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import statistics
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -184,31 +185,51 @@ def test_a_loss_is_held_against_the_median_of_twenty() -> None:
     assert window.fault(5.9) is None and window.fault(6.1)
 
 
-@pytest.mark.multiprocess
-def test_a_loss_that_explodes_ends_the_run_and_does_so_again(s1k: Path, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Exploded:
+    folder: Path
+    flags: tuple[object, ...]
+    ended: subprocess.CompletedProcess[str]
+
+    @property
+    def line(self) -> str:
+        return self.ended.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def exploded(s1k: Path, tmp_path_factory: pytest.TempPathFactory) -> Exploded:
     """A rate that climbs to 0.03 throws a network of this size out of its course."""
-    folder, ratio = tmp_path / "run", 1.2
+    folder = tmp_path_factory.mktemp("exploded") / "run"
     flags = (
         "--data", s1k, "--out", folder, *SCRATCH, "--devices=2", "--checkpoints.every_steps=1",
-        "--optimiser.lr=0.03", "--optimiser.warmup_fraction=0.9", f"--max_loss_ratio={ratio}",
+        "--optimiser.lr=0.03", "--optimiser.warmup_fraction=0.9", "--max_loss_ratio=1.2",
     )  # fmt: skip
-    first = run(*flags)
-    assert first.returncode == 3, first.stderr
-    losses = [float(row["loss"]) for row in rows(folder)]
-    bounds = [ratio * statistics.median(losses[max(0, n - 20) : n]) for n in range(5, len(losses))]
+    return Exploded(folder, flags, run(*flags))
+
+
+@pytest.mark.multiprocess
+def test_a_loss_that_explodes_ends_the_run_before_it_is_saved(exploded: Exploded) -> None:
+    assert exploded.ended.returncode == 3, exploded.ended.stderr
+    losses = [float(row["loss"]) for row in rows(exploded.folder)]
+    bounds = [1.2 * statistics.median(losses[max(0, n - 20) : n]) for n in range(5, len(losses))]
     above = [loss > bound for loss, bound in zip(losses[5:], bounds, strict=True)]
     assert above == [False] * (len(above) - 1) + [True]
-    line = first.stderr.strip().splitlines()[-1]
-    assert f"the loss of step {len(losses)} is {losses[-1]:.4g}" in line
-    seen = [path.read_text().splitlines()[-1] for path in (folder / "samples").glob("rank-*.csv")]
-    assert len(seen) == 2
-    names = sorted(name for row in seen for name in row.partition(",")[2].split())
-    assert f"among samples {', '.join(names)};" in line and len(names) in (4, 8)
-    kept = artifacts.load(max((folder / "checkpoints").glob("step-*")), kind="checkpoint")
-    assert kept.config["step"] == len(losses) - 1
-    again = run(*flags)
+    assert f"the loss of step {len(losses)} is {losses[-1]:.4g}" in exploded.line
+    logs = sorted((exploded.folder / "samples").glob("rank-*.csv"))
+    seen = [log.read_text().splitlines()[-1].partition(",")[2].split() for log in logs]
+    assert len(seen) == 2 and all(seen)
+    assert f"among samples {', '.join(sorted(seen[0] + seen[1]))};" in exploded.line
+    newest = max((exploded.folder / "checkpoints").glob("step-*"))
+    assert artifacts.load(newest, kind="checkpoint").config["step"] == len(losses) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_a_resumed_run_holds_the_loss_against_the_same_steps(exploded: Exploded) -> None:
+    """Taken up right before the step, it has seen no other since."""
+    again = run(*exploded.flags)
     assert again.returncode == 3, "the window was lost in the checkpoint"
-    assert again.stderr.strip().splitlines()[-1] == line
+    assert again.stderr.strip().splitlines()[-1] == exploded.line
 
 
 @pytest.mark.gpu

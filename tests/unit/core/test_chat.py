@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -234,6 +234,7 @@ def template(fmt: Format) -> jinja2.Template:
     return ENVIRONMENT.from_string(chat.chat_template(fmt))
 
 
+@settings(deadline=None)
 @given(ANY_FORMAT, TEXTS)
 def test_the_chat_template_renders_the_generation_prompt(fmt: Format, question: str) -> None:
     messages = [{"role": "user", "content": question}]

@@ -11,7 +11,7 @@ import torch
 from s1_core.errors import UserError
 from s1_train.config import ModelShape
 from s1_train.net import weights
-from s1_train.net.shards import _restore_buffers as restore_buffers
+from s1_train.net.shards import restore_buffers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -53,17 +53,16 @@ def register() -> str:
 def _one_by_one(
     heads: tuple[Tensor, Tensor, Tensor], cu_seqlens: tuple[int, ...], scaling: float | None
 ) -> Tensor:
-    query_BHND, key_BHND, value_BHND = heads
+    lengths = [end - start for start, end in pairwise(cu_seqlens)]
+    grouped = heads[0].shape[1] != heads[1].shape[1]
     parts = [
         scaled_dot_product_attention(
-            query_BHND[:, :, start:end],
-            key_BHND[:, :, start:end],
-            value_BHND[:, :, start:end],
-            is_causal=True,
-            scale=scaling,
-            enable_gqa=query_BHND.shape[1] != key_BHND.shape[1],
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped
         )
-        for start, end in pairwise(cu_seqlens)
+        # Split, as the gradient of each slice would be a whole row of zeros around it.
+        for query, key, value in zip(
+            *(torch.split(each, lengths, 2) for each in heads), strict=True
+        )
     ]
     return torch.cat(parts, dim=2).transpose(1, 2)
 

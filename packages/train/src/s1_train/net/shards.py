@@ -29,7 +29,7 @@ def fill_sharded(network: PreTrainedModel, base: Path, device: torch.device) -> 
 
     network.to_empty(device=device)
     network.tie_weights()
-    _restore_buffers(network, device)
+    restore_buffers(network, device)
     _check_names(base, network)
     load(dict(network.named_parameters()), storage_reader=HuggingFaceStorageReader(str(base)))
 
@@ -53,7 +53,7 @@ def fill_partitioned(
                 setattr(module, name, loaded[name])
         partition(loaded)
     network.tie_weights()
-    _restore_buffers(network, torch.device("cpu"))
+    restore_buffers(network, torch.device("cpu"))
 
 
 class _Files:
@@ -84,7 +84,7 @@ def _check_names(base: Path, network: PreTrainedModel) -> None:
         )
 
 
-def _restore_buffers(network: PreTrainedModel, device: torch.device) -> None:
+def restore_buffers(network: PreTrainedModel, device: torch.device) -> None:
     """Compute the rotary frequencies anew: they are in no file, and `to_empty` leaves noise."""
     for module in network.modules():
         if any(True for _ in module.buffers(recurse=False)):
