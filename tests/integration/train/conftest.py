@@ -32,9 +32,9 @@ def trained(s1k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sharded(
     request: pytest.FixtureRequest, s1k: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Train on two processes under a strategy that shards, several passes a step, undisturbed."""
+    """Train on two processes under a strategy that shards, undisturbed."""
     folder = tmp_path_factory.mktemp(request.param) / "run"
-    flags = (f"--strategy={request.param}", "--devices=2", "--micro_tokens=300")
+    flags = (f"--strategy={request.param}", "--devices=2")
     done("--data", s1k, "--out", folder, *SCRATCH, *flags)
     return folder
 

@@ -30,7 +30,7 @@ PREFIX = "loss_network.network."
 BIG = ModelShape(
     hidden_size=1024,
     intermediate_size=3072,
-    num_layers=15,
+    num_layers=17,
     num_heads=16,
     num_kv_heads=4,
     tie_embeddings=False,
@@ -69,9 +69,9 @@ def write_checkpoint(network: torch.nn.Module, folder: Path) -> artifacts.Artifa
 
 @pytest.fixture(scope="module")
 def small(s1k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a network of the same make, but tiny, for one step with 32,000 phrases as tokens."""
+    """Train a network of the same make, but tiny, for one step with 24,000 phrases as tokens."""
     place = tmp_path_factory.mktemp("small")
-    phrases = [f"phrase {number} of the tokenizer" for number in range(32_000)]
+    phrases = [f"phrase {number} of the tokenizer" for number in range(24_000)]
     tokenizer.save(tokenizer.of_phrases(phrases, chat.FORMATS["s1"]), place / "words")
     done(
         "--data", s1k, "--out", place / "run", "--base=none", "--tokenizer.path", place / "words",
@@ -91,7 +91,7 @@ def big(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(["cp", "-r", *small.glob("*"), draft], check=True)
         subprocess.run(["rm", "-r", *(draft / "checkpoints").iterdir()], check=True)
     network = weights.build(BIG, job.vocab_size, None)
-    assert 245e6 < sum(p.numel() for p in network.parameters()) < 255e6
+    assert 250e6 < sum(p.numel() for p in network.parameters()) < 260e6
     written = write_checkpoint(network, run / "checkpoints" / "step-00000001")
     plain = json.loads((run / "job.json").read_text())
     plain["config"]["model"] = artifacts.plain(BIG)
@@ -120,7 +120,7 @@ def test_250m_parameters_in_less_than_a_gigabyte(big: Path, tmp_path: Path) -> N
     network = AutoModelForCausalLM.from_pretrained(out)
     assert network.dtype == torch.bfloat16
     index = json.loads((out / "model.safetensors.index.json").read_text())
-    assert index["metadata"]["total_size"] == 2 * network.num_parameters() > 490e6
+    assert index["metadata"]["total_size"] == 2 * network.num_parameters() > 500e6
 
 
 def test_a_stop_leaves_nothing_behind(big: Path, tmp_path: Path) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from integration.train.verbs import SCRATCH, done, metrics
 from s1_train.config import ModelShape
 from s1_train.encoding import TokenizedExample
 from s1_train.loader import collate
@@ -70,27 +67,3 @@ def test_our_attention_is_that_of_transformers(network: LossNetwork) -> None:
         theirs = network.network(input_ids=ids).logits
     network.network.set_attn_implementation("s1_segments")
     assert torch.allclose(ours, theirs, atol=1e-5)
-
-
-def losses(folder: Path) -> list[float]:
-    return [float(row[1]) for row in metrics(folder)]
-
-
-@pytest.mark.multiprocess
-@pytest.mark.parametrize(
-    "layout",
-    [
-        ("--devices=1", "--micro_tokens=300"),
-        ("--devices=2", "--strategy=fsdp2", "--micro_tokens=300"),
-    ],
-    ids=["one process, several passes", "two shards, several passes"],
-)
-def test_losses_are_those_of_two_processes_and_one_pass(
-    layout: tuple[str, ...], s1k: Path, trained: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    done("--data", s1k, "--out", folder, *SCRATCH, *layout)
-    assert losses(folder)[:10] == pytest.approx(losses(trained)[:10], rel=1e-5)
-    norms = [[float(row[3]) for row in metrics(path)[:10]] for path in (folder, trained)]
-    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
-    assert losses(folder)[-1] < 0.5 * losses(folder)[0]

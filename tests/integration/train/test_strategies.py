@@ -13,8 +13,6 @@ from integration.train.verbs import SCRATCH, done, metrics, run
 
 pytestmark = pytest.mark.multiprocess
 SHARDED = ["fsdp2", "zero2", "zero3"]
-# Several passes a step, a clipped gradient in each of the first ten steps.
-PASSES = "--micro_tokens=300"
 
 
 def column(folder: Path, number: int, count: int | None = None) -> list[float]:
@@ -29,17 +27,6 @@ def alone(s1k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=SHARDED)
-def sharded(
-    request: pytest.FixtureRequest, s1k: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Train on two processes under a strategy that shards, undisturbed."""
-    folder = tmp_path_factory.mktemp(request.param) / "run"
-    flags = (f"--strategy={request.param}", "--devices=2", PASSES)
-    done("--data", s1k, "--out", folder, *SCRATCH, *flags)
-    return folder
-
-
 def test_losses_and_clipped_gradients_are_those_of_one_process(sharded: Path, alone: Path) -> None:
     assert column(sharded, 1, 10) == pytest.approx(column(alone, 1, 10), rel=1e-5)
     assert min(column(alone, 3, 10)) > 1, "every one of these gradients is clipped"
@@ -47,17 +34,15 @@ def test_losses_and_clipped_gradients_are_those_of_one_process(sharded: Path, al
     assert column(sharded, 1)[-1] < 0.5 * column(sharded, 1)[0]
 
 
-def test_ddp_in_several_passes_computes_the_same(s1k: Path, alone: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    done("--data", s1k, "--out", folder, *SCRATCH, "--devices=2", PASSES)
-    assert column(folder, 1, 10) == pytest.approx(column(alone, 1, 10), rel=1e-5)
-    assert column(folder, 3, 10) == pytest.approx(column(alone, 3, 10), rel=1e-4)
+def test_ddp_computes_the_same(trained: Path, alone: Path) -> None:
+    assert column(trained, 1, 10) == pytest.approx(column(alone, 1, 10), rel=1e-5)
+    assert column(trained, 3, 10) == pytest.approx(column(alone, 3, 10), rel=1e-4)
 
 
 @pytest.mark.slow
 def test_kill_9_resumes_exactly(sharded: Path, s1k: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    flags = (f"--strategy={_strategy(sharded)}", PASSES)
+    flags = (f"--strategy={_strategy(sharded)}",)
     process = start_until(folder, s1k, 15, *flags)
     process.kill()
     process.wait()
@@ -68,30 +53,29 @@ def test_kill_9_resumes_exactly(sharded: Path, s1k: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_shards_go_on_with_another_number_of_processes(s1k: Path, tmp_path: Path) -> None:
+def test_shards_go_on_with_another_number_of_processes(
+    alone: Path, s1k: Path, tmp_path: Path
+) -> None:
     """Two processes save, one goes on, and ends as one process from the beginning would."""
-    flags = ("--strategy=fsdp2", PASSES)
-    calm, folder = tmp_path / "calm", tmp_path / "run"
-    done("--data", s1k, "--out", calm, "--devices=1", *SCRATCH, *flags)
+    flags, folder = ("--strategy=fsdp2",), tmp_path / "run"
     process = start_until(folder, s1k, 15, *flags)
     process.kill()
     process.wait()
     done("--data", s1k, "--out", folder, "--devices=1", *SCRATCH, *flags)
-    assert column(folder, 1) == pytest.approx(column(calm, 1), rel=1e-4)
+    assert column(folder, 1) == pytest.approx(column(alone, 1), rel=1e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", SHARDED)
-def test_a_base_model_goes_straight_into_shards(
-    strategy: str, model: Path, s1k: Path, tmp_path: Path
-) -> None:
-    """A tied base, loaded whole under ddp and shard by shard here, gives the same losses."""
-    tuning = ("--base", model, "--batch_size=8", "--max_steps=4", "--devices=2")
-    whole, shards = tmp_path / "whole", tmp_path / "shards"
-    done("--data", s1k, "--out", whole, "--strategy=ddp", *tuning)
-    done("--data", s1k, "--out", shards, f"--strategy={strategy}", *tuning)
-    assert column(shards, 1) == pytest.approx(column(whole, 1), rel=1e-5)
-    assert column(shards, 3) == pytest.approx(column(whole, 3), rel=1e-3)
+def test_a_base_model_goes_straight_into_shards(model: Path, s1k: Path, tmp_path: Path) -> None:
+    """A tied base, loaded whole under ddp and shard by shard elsewhere, gives the same losses."""
+    for strategy in ("ddp", *SHARDED):
+        tuning = ("--base", model, "--batch_size=8", "--max_steps=4", "--devices=2")
+        place = ("--out", tmp_path / strategy, f"--strategy={strategy}")
+        done("--data", s1k, *place, *tuning)
+    for strategy in SHARDED:
+        shards, whole = tmp_path / strategy, tmp_path / "ddp"
+        assert column(shards, 1) == pytest.approx(column(whole, 1), rel=1e-5)
+        assert column(shards, 3) == pytest.approx(column(whole, 3), rel=1e-3)
 
 
 @pytest.fixture(scope="module")

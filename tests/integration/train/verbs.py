@@ -18,8 +18,9 @@ SCRATCH = (
     "--model.hidden_size=64", "--model.num_layers=2", "--model.intermediate_size=128",
     "--model.num_heads=2", "--model.num_kv_heads=1", "--optimiser.lr=3e-3",
     "--batch_size=8", "--epochs=3", "--log_every=10", "--checkpoints.every_steps=10",
+    "--micro_tokens=300",
 )  # fmt: skip
-"""3 epochs of 100 samples in batches of 8: 39 steps, the last of an epoch short"""
+"""3 epochs of 100 samples in batches of 8: 39 steps of several passes, the last of an epoch short"""
 NUM_STEPS = 39
 
 

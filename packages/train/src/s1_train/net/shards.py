@@ -75,13 +75,9 @@ class _Files:
 
 
 def _check_names(base: Path, network: PreTrainedModel) -> None:
-    missing = sorted(dict(network.named_parameters()).keys() - _Files(base).names)
+    missing = dict(network.named_parameters()).keys() - _Files(base).names
     if missing:
-        more = " and others" if len(missing) > 3 else ""
-        raise UserError(
-            f"the base model in {base} lacks the weights {', '.join(missing[:3])}{more};"
-            " fetch or export it again"
-        )
+        raise UserError(weights.lacking(base, missing))
 
 
 def restore_buffers(network: PreTrainedModel, device: torch.device) -> None:
