@@ -159,14 +159,12 @@ def test_a_full_disk_under_one_process_ends_all(s1k: Path, tmp_path: Path) -> No
 class Pair:
     """A run on two machines of one process each: two launchers on this one."""
 
-    def __init__(self, folder: Path, s1k: Path, port: int, devices: int = 1) -> None:
-        """Start both, machine 1 first; `devices` is that of machine 1."""
+    def __init__(self, folder: Path, s1k: Path, port: int, *second: object) -> None:
+        """Start both, machine 1 first and with the flags in `second`."""
         self.folder = folder
-        flags = ("--data", s1k, "--out", folder, *SCRATCH, f"--rendezvous=127.0.0.1:{port}")
-        commands = [
-            command(*flags, "--nodes=2", f"--node_rank={rank}", f"--devices={size}")
-            for rank, size in ((1, devices), (0, 1))
-        ]
+        flags = ("--data", s1k, "--out", folder, *SCRATCH, "--devices=1", "--nodes=2")
+        flags = (*flags, f"--rendezvous=127.0.0.1:{port}")
+        commands = [command(*flags, "--node_rank=1", *second), command(*flags, "--node_rank=0")]
         self.launchers = [
             subprocess.Popen(each, stderr=subprocess.PIPE, text=True) for each in commands
         ][::-1]
@@ -212,6 +210,9 @@ def test_two_machines_end_alike_and_go_on_exactly(
 
 
 @pytest.mark.slow
-def test_machines_of_unequal_size_are_refused_on_both(s1k: Path, tmp_path: Path, port: int) -> None:
-    for code, line in Pair(tmp_path / "run", s1k, port, devices=2).ends():
+def test_machines_that_do_not_fit_are_refused(s1k: Path, tmp_path: Path, port: int) -> None:
+    for code, line in Pair(tmp_path / "run", s1k, port, "--devices=2").ends():
         assert code == 2 and "the machines bring 3 processes in all" in line
+    first, second = Pair(tmp_path / "run", s1k, port, "--out", tmp_path / "other").ends()
+    assert second[0] == 2 and "--out must be a folder that all share" in second[1]
+    assert first[0] == 1 and "another machine has left" in first[1]

@@ -20,7 +20,7 @@ SCRATCH = (
     "--batch_size=8", "--epochs=3", "--log_every=10", "--checkpoints.every_steps=10",
     "--micro_tokens=300",
 )  # fmt: skip
-"""3 epochs of 100 samples in batches of 8: 39 steps of several passes, the last of an epoch short"""
+"""3 epochs of 100 samples in batches of 8: 39 steps of several passes, an epoch's last one short"""
 NUM_STEPS = 39
 
 

@@ -13,6 +13,7 @@ from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElas
 from torch.distributed.elastic.multiprocessing.api import LogsDest, LogsSpecs
 from torch.distributed.elastic.rendezvous import RendezvousHandler
 
+from s1_core.errors import UserError
 from s1_train.runs.folder import RunFolder
 
 _POLL_S = 0.1
@@ -29,7 +30,11 @@ class Logs(LogsSpecs):
         self.ranks: list[int] = []
 
     def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
-        """Name the file of each process; the agent asks when it is about to start them."""
+        """Name the file of each process; the agent asks when all machines have come."""
+        if not self._folder.job.is_file():
+            raise UserError(
+                f"{self._folder.job} is not on this machine; --out must be a folder that all share"
+            )
         self.ranks = [int(env["RANK"]) for env in envs.values()]
         places = {
             local: str(self._folder.log(rank)) if rank else ""

@@ -55,8 +55,6 @@ def _work(path: Path, folder: RunFolder, rank: int) -> None:
             f"the machines bring {num_ranks} processes in all, this one {each};"
             " give all of them the same --devices"
         )
-    if not path.is_file():
-        raise UserError(f"no {path} on this machine; --out is a folder that all machines share")
     from s1_train.runs import worker  # torch and Lightning: seconds in which a stop is heard
 
     for name in ("lightning.pytorch", "lightning.fabric"):
