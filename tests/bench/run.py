@@ -4,6 +4,8 @@ A bench is a file tests/bench/<room>/bench_*.py with TITLE, PEER (the arm the ot
 by) and arms() -> {name: callable}; set-up belongs into arms(), outside the timer. REPEATS says how
 often, 5 when it is not there. With APART each arm runs in a forked child, cold, and what the
 system accounts to that child is shown: CPU seconds and peak memory, the set-up's included.
+A file gpu_*.py has TITLE and rows() -> what was measured on a CUDA device, one dict a row; none
+where there is no device.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
+NO_DEVICE = "no CUDA device, left out"
 RESULTS = HERE.parents[1] / "artifacts" / "bench.json"
 
 
@@ -101,6 +104,16 @@ def table(title: str, peer: str, seconds: dict[str, list[float]], peaks: dict[st
     return shown
 
 
+def device_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    """Show rows as they are; what a row does not have stays empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    shown = Table(*columns, title=title)
+    for row in rows:
+        cells = [row.get(name) for name in columns]
+        shown.add_row(*(f"{c:.3g}" if isinstance(c, float) else str(c or "") for c in cells))
+    return shown
+
+
 def main() -> None:
     """Run the benches of the rooms named (default: all) and write artifacts/bench.json."""
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
@@ -122,6 +135,14 @@ def main() -> None:
         found = {"peer": bench.PEER, "cpu_seconds": seconds}
         results[bench.TITLE] = found | ({"peak_gb": peaks} if peaks else {})
         console.print(table(bench.TITLE, bench.PEER, seconds, peaks))
+    for path in sorted(HERE.glob("*/gpu_*.py")):
+        if given.rooms and path.parent.name not in given.rooms:
+            continue
+        bench = load(path)
+        rows = bench.rows()
+        if rows:
+            results[bench.TITLE] = {"rows": rows}
+        console.print(device_table(bench.TITLE, rows) if rows else f"{NO_DEVICE}: {bench.TITLE}")
     stamp = {"date": datetime.date.today().isoformat(), "processor": processor()}
     console.print(f"{stamp['processor']}, {stamp['date']}")
     RESULTS.parent.mkdir(exist_ok=True)

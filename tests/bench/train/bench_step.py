@@ -1,22 +1,25 @@
-"""Fine-tuning steps on samples of s1-like lengths: ours, a bare PyTorch loop, and padding."""
+"""Fine-tuning steps on samples of s1-like lengths: ours, a bare PyTorch loop, padding, and TRL.
+
+TRL's arms are there when `trl` is installed. On a CPU it packs under a dense mask and so its packed
+arm tells nothing of a GPU, where it has a kernel for packed rows as we do.
+"""
 
 import dataclasses
-import logging
-import os
-import socket
-import warnings
+import functools
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
+from rich.console import Console
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.nn.utils.rnn import pad_sequence
+from train import solo
 
-from s1_train import strategy
 from s1_train.config import ModelShape, OptimiserConfig, TrainConfig
 from s1_train.encoding import IGNORE_INDEX, Samples, TokenizedExample
 from s1_train.loader import ResumableLoader
@@ -27,6 +30,7 @@ from s1_train.packing import Plan, Step
 TITLE = "24 optimiser steps of 16 samples, 0.9M parameters (fp32, 1 process, 1 thread)"
 PEER = "bare PyTorch loop, packed"
 VOCAB, BATCH, STEPS = 512, 16, 24
+CHUNK = TrainConfig(data=Path(), out=Path()).loss_chunk
 
 
 def arms() -> dict[str, Callable[[], object]]:
@@ -35,11 +39,13 @@ def arms() -> dict[str, Callable[[], object]]:
     samples = _samples()
     plan = Plan(mode="paper", batch_size=BATCH, block_size=1024, epochs=1, seed=0)
     steps = plan.steps(samples.lengths)
-    _join_group_of_one()
+    peers = _peers(samples)
+    solo.join_group()
     return {
         PEER: lambda: bare(samples, steps),
         "s1_train (Lightning, ddp)": lambda: ours(samples, steps),
         "bare PyTorch loop, padded": lambda: padded(samples, steps),
+        **peers,
     }
 
 
@@ -73,19 +79,97 @@ def padded(samples: Samples, steps: list[Step]) -> None:
 
 def ours(samples: Samples, steps: list[Step]) -> None:
     """Take the steps as s1_train.fit does."""
-    config = TrainConfig(data=Path(), out=Path(), optimiser=_recipe())
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        strategy=strategy.build(config, 1),
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
+    config = TrainConfig(data=Path(), out=Path(), strategy="ddp", optimiser=_recipe())
+    torch.manual_seed(0)
+    start = weights.Start(ModelShape(), VOCAB, None)
+    solo.trainer(config).fit(FineTuning(start, config, len(steps)), _loader(samples, steps))
+
+
+def _peers(samples: Samples) -> dict[str, Callable[[], object]]:
+    """Prepare TRL's arms before there is a process group, which it would wrap its model for."""
+    if importlib.util.find_spec("trl") is None:
+        Console().print("trl is not installed: its arms are left out")
+        return {}
+    named = {"TRL SFTTrainer, padded": False, "TRL SFTTrainer, packed (bfd)": True}
+    return {name: functools.partial(trained, trl(samples, packing=p)) for name, p in named.items()}
+
+
+def trained(trainer: Any) -> None:
+    """Take the steps as TRL does."""
+    trainer.train()
+    assert trainer.state.global_step == STEPS, "the same number of steps"
+
+
+def trl(samples: Samples, *, packing: bool) -> Any:
+    """Prepare TRL's trainer for the same samples, tokens and number of steps; set-up is not timed.
+
+    Rows of the packed arm are as short as they can be for as many steps of whole rows: its
+    dense mask costs with the length of a row.
+    """
+    import datasets
+    import transformers
+    from trl import SFTConfig, SFTTrainer
+
+    datasets.disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    network = _network()[0].network
+    network.set_attn_implementation("sdpa")
+    rows = [
+        {"input_ids": s.input_ids.tolist(), "labels": [IGNORE_INDEX, *s.labels[:-1].tolist()]}
+        for s in samples
+    ]
+    data = datasets.Dataset.from_list(rows)
+    length, size = _packed_layout(data, max(samples.lengths)) if packing else (None, 4)
+    recipe = _recipe()
+    config = SFTConfig(
+        output_dir=mkdtemp(),
+        max_length=length,
+        packing=packing,
+        per_device_train_batch_size=1 if packing else size,
+        gradient_accumulation_steps=size if packing else BATCH // size,
+        num_train_epochs=1,
+        learning_rate=recipe.lr,
+        adam_beta1=recipe.beta1,
+        adam_beta2=recipe.beta2,
+        weight_decay=recipe.weight_decay,
+        lr_scheduler_type="constant",
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
     )
-    trainer.fit(FineTuning(_network()[0].network, config, len(steps)), _loader(samples, steps))
+    trainer = SFTTrainer(
+        model=network, args=config, train_dataset=data, processing_class=_tokenizer()
+    )
+    used = sum(map(len, trainer.train_dataset["input_ids"]))
+    assert used == sum(samples.lengths), "the same tokens"
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+def _packed_layout(data: Any, longest: int) -> tuple[int, int]:
+    """Give the shortest row and the rows a step that make STEPS steps, by TRL's own packing."""
+    from trl import pack_dataset
+
+    for length in range(longest, 4 * longest):
+        rows = len(pack_dataset(data, length, "bfd"))
+        if rows % STEPS == 0:
+            return length, rows // STEPS
+    raise AssertionError(f"no length of a row makes {STEPS} steps")
+
+
+def _tokenizer() -> Any:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    words = {f"t{n}": n for n in range(VOCAB)}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token="t0")), eos_token="t0", pad_token="t0"
+    )
 
 
 def _samples() -> Samples:
@@ -114,7 +198,7 @@ def _recipe() -> OptimiserConfig:
 
 def _network() -> tuple[LossNetwork, torch.optim.Optimizer]:
     torch.manual_seed(0)
-    network = LossNetwork(weights.build(ModelShape(), VOCAB, None)).train()
+    network = LossNetwork(weights.build(ModelShape(), VOCAB, None), CHUNK).train()
     return network, optimiser.build(network.named_parameters(), _recipe())
 
 
@@ -127,16 +211,3 @@ def _update(network: LossNetwork, opt: torch.optim.Optimizer) -> None:
 def _padded(rows: list[np.ndarray], value: int) -> torch.Tensor:
     tensors = [torch.from_numpy(row.astype(np.int64)) for row in rows]
     return pad_sequence(tensors, batch_first=True, padding_value=value)
-
-
-def _join_group_of_one() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    os.environ |= {
-        "LOCAL_RANK": "0", "NODE_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")

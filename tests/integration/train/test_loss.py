@@ -14,12 +14,11 @@ pytestmark = pytest.mark.multiprocess
 
 
 def measured(out: Path, cases: list[Case]) -> dict[Case, Result]:
-    # Forked, as the imports take ten seconds a process otherwise.
     torch.multiprocessing.start_processes(
         sharded_loss.work,
         (sharded_loss.free_port(), out, cases),
         nprocs=sharded_loss.NUM_RANKS,
-        start_method="fork",
+        start_method="spawn",
     )
     return dict(torch.load(out, weights_only=True))
 

@@ -64,10 +64,21 @@ def test_large_logits_do_not_overflow() -> None:
     assert bool(torch.isfinite(states.grad).all()) and bool(torch.isfinite(head.weight.grad).all())
 
 
-def test_bf16_loses_nothing_over_many_chunks() -> None:
+ON_CUDA = pytest.param(
+    "cuda",
+    marks=[
+        pytest.mark.gpu,
+        pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    ],
+)
+
+
+@pytest.mark.parametrize("device", ["cpu", ON_CUDA])
+def test_bf16_loses_nothing_over_many_chunks(device: str) -> None:
     """Loss and weight gradient are summed in fp32: in bf16 either would be off by 0.5 %."""
     states, labels, head = problem(3000, 16, 64)
-    states, head = states.detach().bfloat16(), head.bfloat16()
+    states, labels = states.detach().to(device).bfloat16(), labels.to(device)
+    head = head.to(device).bfloat16()
     loss = loss_sum(states, labels, head, 8)
     loss.backward()
     weight = head.weight.detach().double().requires_grad_()

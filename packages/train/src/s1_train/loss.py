@@ -94,7 +94,8 @@ def _to_gradient(logits_CV: Tensor, labels_C1: Tensor) -> Tensor:
 
 
 def _add_product(total_VH: Tensor, left_VC: Tensor, right_CH: Tensor) -> None:
-    if left_VC.dtype == total_VH.dtype:
-        total_VH.addmm_(left_VC, right_CH)  # a fifth less time than a product and a sum
+    """Add in fp32, without rounding the product of half precision first."""
+    if left_VC.is_cuda and left_VC.dtype != torch.float32:
+        torch.addmm(total_VH, left_VC, right_CH, out_dtype=torch.float32, out=total_VH)
     else:
-        total_VH += left_VC @ right_CH
+        total_VH.addmm_(left_VC.float(), right_CH.float())

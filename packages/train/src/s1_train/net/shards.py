@@ -84,6 +84,11 @@ def restore_buffers(network: PreTrainedModel, device: torch.device) -> None:
     """Compute the rotary frequencies anew: they are in no file, and `to_empty` leaves noise."""
     for module in network.modules():
         if any(True for _ in module.buffers(recurse=False)):
+            if not hasattr(module, "config"):
+                raise UserError(
+                    f"{type(module).__name__} of this base model holds values that are in no file;"
+                    " use --strategy ddp or zero2, which load the model whole"
+                )
             fresh = type(module)(module.config).to(device)
             for name, value in fresh.named_buffers(recurse=False):
                 module.register_buffer(name, value, persistent=False)
