@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from s1_train.config import ModelShape
+from s1_train import strategy
+from s1_train.config import ModelShape, TrainConfig
 from s1_train.encoding import IGNORE_INDEX, TokenizedExample
 from s1_train.loader import collate
 from s1_train.loss import loss_sum
-from s1_train.module import LossNetwork
-from s1_train.net import weights
+from s1_train.module import FineTuning
+from s1_train.net.weights import Start
 
 
 def problem(tokens: int, hidden: int, vocab: int, bias: bool = False) -> Any:
@@ -124,9 +127,13 @@ def test_all_logits_never_exist_at_once() -> None:
     vocab, tokens, chunk = 2000, 1000, 40
     shape = ModelShape(hidden_size=32, num_layers=1, intermediate_size=32, num_heads=1,
                        num_kv_heads=1)  # fmt: skip
-    network = LossNetwork(weights.build(shape, vocab, None), chunk)
+    config = TrainConfig(data=Path(), out=Path(), strategy="ddp", loss_chunk=chunk)
+    module = FineTuning(Start(shape, vocab, None), config, num_steps=1)
+    module.trainer = pl.Trainer(accelerator="cpu", devices=1, strategy=strategy.build(config, 1),
+                                logger=False, enable_checkpointing=False)  # fmt: skip
+    module.configure_model()
     ids = np.random.default_rng(0).integers(0, vocab, tokens + 1).astype(np.int32)
     micro = collate([TokenizedExample("a", ids, np.ones(tokens + 1, bool))])
     with Largest() as largest:
-        network(micro).backward()
+        module.loss_network(micro).backward()
     assert largest.size == chunk * vocab > vocab * shape.hidden_size
