@@ -14,8 +14,8 @@ from s1_core import artifacts
 
 ROOT = Path(__file__).resolve().parents[3]
 JUST = ROOT / ".venv" / "bin" / "just"
-# Few steps of short samples: what is shown is the way, not the destination.
-SHORT = ("--max_steps", "24", "--block_size", "512", "--checkpoints.every_steps", "8")
+# Few steps of few samples: what is shown is the way, not the destination.
+SHORT = ("--max_steps", "24", "--batch_size", "4", "--checkpoints.every_steps", "8")
 
 pytestmark = [pytest.mark.slow, pytest.mark.multiprocess, pytest.mark.timeout(900)]
 
