@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from torch.distributed.checkpoint import FileSystemReader
 
-from integration.train.test_resume import goes_on, start_until
+from integration.train.test_preemption import told_to_stop
+from integration.train.test_resume import goes_on, start_until, workers
 from integration.train.verbs import SCRATCH, done, metrics, run
 
 pytestmark = pytest.mark.multiprocess
@@ -40,9 +43,12 @@ def test_ddp_computes_the_same(trained: Path, alone: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kill_9_resumes_exactly(sharded: Path, s1k: Path, tmp_path: Path) -> None:
+def test_a_stop_and_a_kill_resume_exactly(sharded: Path, s1k: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     flags = (f"--strategy={_strategy(sharded)}",)
+    process = start_until(folder, s1k, 3, *flags)
+    os.kill(workers(process.pid)[1], signal.SIGTERM)
+    assert ", saved; run the same command again" in told_to_stop(process)
     process = start_until(folder, s1k, 15, *flags)
     process.kill()
     process.wait()

@@ -79,6 +79,11 @@ def console() -> Console:
     return Console(stderr=True)
 
 
+def say(text: str) -> None:
+    """Print a line on stderr as it is: neither wrapped nor coloured."""
+    console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def progress(
     items: Iterable[ItemT], description: str, *, total: float | None = None
 ) -> Iterator[ItemT]:

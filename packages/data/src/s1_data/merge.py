@@ -32,7 +32,7 @@ def main(config: MergeConfig) -> None:
     with artifacts.create(out, kind=task, config=config_of_whole, parents=parents) as draft:
         summary = write_rows(draft, task, rows, failures)
     line = f"{summary}, from {len(shards)} shards: {out}"
-    cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
+    cli.say(line)
 
 
 def _paths(out: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from s1_data.stages import questions, s1k, traces
 def show(config: BuildConfig) -> None:
     """Print the plan, a line a stage."""
     for line in lines(config):
-        cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
+        cli.say(line)
 
 
 def lines(config: BuildConfig) -> Iterator[str]:

@@ -33,4 +33,4 @@ def upload(s1k: Artifact, repository: str) -> None:
             " and check the name"
         ) from error
     line = f"pushed to {repository}: {done.oid}"
-    cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
+    cli.say(line)

@@ -88,7 +88,7 @@ def main(config: AskConfig) -> None:
     )
     if config.dry_run:
         line = f"{config.task} by {config.teacher.model}: {plan(job)}"
-        cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
+        cli.say(line)
     else:
         ensure(job)
 

@@ -93,7 +93,7 @@ def _request(question: Question, config: AttemptsConfig, engine: Engine) -> Comp
 
 
 def _say(line: str) -> None:
-    cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
+    cli.say(line)
 
 
 if __name__ == "__main__":

@@ -113,11 +113,11 @@ class TrainConfig:
     RUN_ONLY: ClassVar[tuple[str, ...]] = (
         "data", "base", "out", "on_change", "nodes", "node_rank", "rendezvous", "devices",
         "micro_tokens", "loss_chunk", "checkpoints", "activation_checkpointing", "log_every",
-        "loggers", "stop_grace_s", "max_loss_ratio",
+        "loggers", "stop_grace_s", "join_timeout_s", "max_loss_ratio",
     )  # fmt: skip
 
     data: Path
-    """the s1k artifact, or an artifact of kind documents"""
+    """the s1k artifact"""
     out: Path
     """folder of the run; the same command goes on where it stopped"""
     base: str = "embedded"
@@ -156,7 +156,8 @@ class TrainConfig:
     rendezvous: str = ""
     """host:port on machine 0 where the machines meet; needed with several nodes"""
     devices: int = 0
-    """processes a node; 0 = every GPU, or at most two on a machine without one"""
+    """processes a node; 0 = every GPU, or at most two on a machine without one, as far as
+    their number over all nodes divides batch_size"""
     micro_tokens: int = 8192
     """tokens a process takes through the model at a time; a longer row goes alone"""
     loss_chunk: int = 1024
@@ -170,7 +171,11 @@ class TrainConfig:
     log_every: int = 20
     """steps between two lines when there is no terminal"""
     stop_grace_s: float = 120.0
-    """time for a checkpoint after SIGTERM"""
+    """time for a checkpoint after SIGTERM; where only some processes hear it, torch gives the
+    others 30 s once the first have saved and gone"""
+    join_timeout_s: float = 900.0
+    """time for all machines to come; machine 0 comes once data, base model and checkpoint are
+    checked, which takes minutes where a checkpoint has hundreds of GB"""
     model: ModelShape = field(default_factory=ModelShape)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -194,8 +199,9 @@ class TrainConfig:
         require(not unknown, f"unknown loggers {unknown}; valid are {', '.join(LOGGERS)}")
         require(0 <= self.node_rank < self.nodes, "node_rank must be in [0, nodes)")
         require(
-            self.nodes == 1 or ":" in self.rendezvous,
-            "several nodes need --rendezvous host:port, a free port on machine 0",
+            self.nodes == 1 or _is_address(self.rendezvous),
+            "several nodes need --rendezvous host:port, a free port on machine 0, not"
+            f" {self.rendezvous!r}",
         )
         require(
             (self.control == "steps") == (self.format == "s1-steps"),
@@ -205,6 +211,11 @@ class TrainConfig:
             self.strategy == "ddp" or self.optimiser.name == "adamw",
             "muon needs whole matrices; use strategy ddp with it",
         )
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65536
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,13 +36,13 @@ def main(config: ExportConfig) -> None:
     run = FinishedRun.open(config.run)
     manifest, parents = run.manifest, run.parents
     if artifacts.is_current(config.out, kind="model", config=manifest, parents=parents):
-        _say(f"up to date: {config.out}")
+        cli.say(f"up to date: {config.out}")
         return
     state = run.verified_state()
     _return_freed_memory()
     with artifacts.create(config.out, kind="model", config=manifest, parents=parents) as draft:
         rounding = _write(draft, run, state, config.shard_mb)
-    _say(f"exported: {config.out} (step {run.step}; rounding moves logits by {rounding:.2g})")
+    cli.say(f"exported: {config.out} (step {run.step}; rounding moves logits by {rounding:.2g})")
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ def _write(draft: artifacts.Draft, run: FinishedRun, state: Path, shard_mb: int)
     from s1_train.model import parity, shards, skeleton, tensors, texts
 
     weights = tensors.of_checkpoint(state)
-    base = Path(run.job.base) if run.job.base else None
-    network = skeleton.build(run.job.config.model, run.job.vocab_size, base)
+    network = skeleton.build(run.job.config.model, run.job.vocab_size, run.folder.base)
     skeleton.check(network, weights.shapes)
     _write_config(draft, network, run.manifest)
     shards.write(weights, skeleton.written_names(network), draft.path, shard_mb)
@@ -151,10 +150,6 @@ def _return_freed_memory() -> None:
 def _facts(run: FinishedRun) -> dict[str, Any]:
     hashes = {f"parent {name}": f"`{sha256}`" for name, sha256 in sorted(run.parents.items())}
     return {"final loss": f"{run.loss:.4f}", **hashes}
-
-
-def _say(text: str) -> None:
-    cli.console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -21,18 +21,18 @@ def main(config: TrainConfig) -> None:
     inputs = Inputs.find(config)
     folder = RunFolder(config.out)
     if folder.is_finished(inputs.identity):
-        _say(f"up to date: {folder.path}")
+        cli.say(f"up to date: {folder.path}")
         return
     num_ranks = launcher.num_processes(config)
     if config.node_rank:
-        _say(f"machine {config.node_rank} of {config.nodes}, led by {config.rendezvous}")
-        launcher.run(folder, config)
+        cli.say(f"machine {config.node_rank} of {config.nodes}, led by {config.rendezvous}")
+        launcher.run(folder, config, inputs.base_folder)
         return
     with folder.locked():
         folder.claim(inputs.identity, config.on_change)
         job, num_steps = prepare(inputs, folder, num_ranks)
         if job.resumed_step < num_steps:
-            launcher.run(folder, config)
+            launcher.run(folder, config, inputs.base_folder)
         finish(folder, num_steps)
 
 
@@ -48,7 +48,6 @@ def prepare(inputs: Inputs, folder: RunFolder, num_ranks: int) -> tuple[Job, int
     job = Job(
         config=inputs.config,
         parents=inputs.identity.parents,
-        base=str(inputs.base.folder.resolve()) if inputs.base else None,
         vocab_size=words.get_vocab_size(),
         resume=good.path.name if good else None,
         resumed_step=good.config["step"] if good else 0,
@@ -57,7 +56,7 @@ def prepare(inputs: Inputs, folder: RunFolder, num_ranks: int) -> tuple[Job, int
     inputs.write_config(folder.config)
     steps = job.steps(samples.lengths)
     since = f"from step {job.resumed_step} of {len(steps)}" if good else f"{len(steps)} steps"
-    _say(
+    cli.say(
         f"{len(samples):,} samples, {sum(samples.lengths):,} tokens,"
         f" {sum(samples.num_targets):,} targets; {since} on {num_ranks} process(es),"
         f" {balance(steps, samples.lengths, num_ranks):.0%} busy by tokens"
@@ -79,11 +78,7 @@ def finish(folder: RunFolder, num_steps: int) -> None:
             "sha256": last.sha256,
         },
     )
-    _say(f"finished: {folder.path} ({num_steps} steps, loss {last.config['loss']:.4f})")
-
-
-def _say(text: str) -> None:
-    cli.console().print(text, highlight=False, markup=False, soft_wrap=True)
+    cli.say(f"finished: {folder.path} ({num_steps} steps, loss {last.config['loss']:.4f})")
 
 
 if __name__ == "__main__":

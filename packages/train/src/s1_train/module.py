@@ -133,7 +133,7 @@ class FineTuning(pl.LightningModule):
         factor = optimiser.lr_factor(share.step, self._num_steps, self._config.optimiser)
         optimiser.set_lr(optimizer, factor)
         losses = self._backward(share)
-        loss, stop, save = self._agree(float(torch.stack(losses).sum()))
+        loss, stop, save = self._agree(torch.stack(losses).sum())
         if not math.isfinite(loss):
             self._fail("loss", share, losses)
         grad_norm = self._clip()
@@ -170,10 +170,14 @@ class FineTuning(pl.LightningModule):
         return losses
 
     def _unsynchronised(self) -> Any:
-        """Keep gradients local; ZeRO shares them out in every pass, as it holds no whole ones."""
-        return (
-            nullcontext() if self._zero else cast(Any, self.trainer.strategy).block_backward_sync()
-        )
+        """Keep gradients local where a process has room for whole ones: under ddp.
+
+        The others share them out in every pass, which costs messages: the whole gradient of a 32B
+        model would be 131 GB on each GPU.
+        """
+        if self._config.strategy != "ddp":
+            return nullcontext()
+        return cast(Any, self.trainer.strategy).block_backward_sync()
 
     def _clip(self) -> float:
         """Clip by the norm over all processes and give it; ZeRO does so within its step."""
@@ -182,11 +186,13 @@ class FineTuning(pl.LightningModule):
         norm = clip_grad_norm_(self.loss_network.parameters(), self._config.optimiser.clip_norm)
         return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
-    def _agree(self, loss: float) -> tuple[float, bool, bool]:
-        """Sum loss and votes over all processes, in one message."""
-        values = torch.tensor(
-            [loss, self.votes.stop, self.votes.save], dtype=torch.float64, device=self.device
-        )
+    def _agree(self, loss: Tensor) -> tuple[float, bool, bool]:
+        """Sum loss and votes over all processes, in one message.
+
+        On the device of the loss: under ZeRO this module itself is never moved to it.
+        """
+        votes = [float(self.votes.stop), float(self.votes.save)]
+        values = torch.cat([loss.double().view(1), loss.new_tensor(votes).double()])
         dist.all_reduce(values)
         self.votes.save = False
         total, stop, save = values.tolist()

@@ -177,4 +177,4 @@ def _tell(found: Sequence[Reply | Failure | None], what: str) -> None:
     missing = [outcome for outcome in found if isinstance(outcome, Failure)]
     if missing:
         line = f"{len(missing)} of {len(found)} {what}; the last: {missing[-1].reason}"
-        cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
+        cli.say(line)

@@ -57,7 +57,7 @@ class Report:
     async def _lines(self) -> None:
         while True:
             await asyncio.sleep(LINE_EVERY_S)
-            cli.console().print(str(self), highlight=False, markup=False, soft_wrap=True)
+            cli.say(str(self))
 
     async def _bar(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -41,4 +41,4 @@ class Stage:
 
 
 def _say(line: str) -> None:
-    cli.console().print(line, highlight=False, markup=False, soft_wrap=True)
+    cli.say(line)

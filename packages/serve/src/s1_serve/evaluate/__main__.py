@@ -29,7 +29,7 @@ def main(config: EvaluateConfig) -> None:
         "parents": {name: artifact.sha256 for name, artifact in inputs.items()},
     }
     if artifacts.is_current(out, **identity):
-        cli.console().print(f"up to date: {out}", highlight=False, markup=False, soft_wrap=True)
+        cli.say(f"up to date: {out}")
         return
     questions = _questions(inputs["benchmark"], config)
     with artifacts.create(out, **identity) as draft:

@@ -6,14 +6,14 @@ import logging
 import math
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch.distributed.elastic.agent.server.api import WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing.api import LogsDest, LogsSpecs
-from torch.distributed.elastic.rendezvous import RendezvousHandler
 
-from s1_core.errors import UserError
+from s1_train.launch.meeting import Meeting
 from s1_train.runs.folder import RunFolder
 
 _POLL_S = 0.1
@@ -21,20 +21,25 @@ _LAST_WORDS_S = 3600.0
 """how long a machine whose processes have ended well waits for those of the others"""
 
 
+@dataclass(frozen=True)
+class Share:
+    """This machine's part: how many processes, and where the base model lies on it."""
+
+    num_processes: int
+    base: Path | None
+
+
 class Logs(LogsSpecs):
     """The console for process 0; a file for each of the others, on whichever machine it is."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, meeting: Meeting) -> None:
         super().__init__()
-        self._folder = folder
+        self._folder, self._meeting = folder, meeting
         self.ranks: list[int] = []
 
     def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
         """Name the file of each process; the agent asks when all machines have come."""
-        if not self._folder.job.is_file():
-            raise UserError(
-                f"{self._folder.job} is not on this machine; --out must be a folder that all share"
-            )
+        self._meeting.check_job(self._folder.job)
         self.ranks = [int(env["RANK"]) for env in envs.values()]
         places = {
             local: str(self._folder.log(rank)) if rank else ""
@@ -53,9 +58,9 @@ class Logs(LogsSpecs):
 
 def run(
     folder: RunFolder,
-    handler: RendezvousHandler,
+    handler: Meeting,
     logs: Logs,
-    num_local: int,
+    share: Share,
     stop_grace_s: float,
 ) -> list[tuple[int, int]]:
     """Meet the other machines and run the job; list (rank, exit code) of those that ended ill.
@@ -72,10 +77,13 @@ def run(
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ""
     spec = WorkerSpec(
         role="train",
-        local_world_size=num_local,
+        local_world_size=share.num_processes,
         rdzv_handler=handler,
         entrypoint=sys.executable,
-        args=("-m", "s1_train.launch.process", str(folder.job), str(os.getpid())),
+        args=(
+            *("-m", "s1_train.launch.process", str(folder.job), str(os.getpid())),
+            *([str(share.base)] if share.base else []),
+        ),
         max_restarts=0,
         monitor_interval=_POLL_S,
     )

@@ -5,9 +5,12 @@ Imports torch only to launch: faults of the user and "up to date" take no time.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from s1_core import cli
@@ -16,8 +19,6 @@ from s1_train.config import TrainConfig
 from s1_train.launch import faults
 from s1_train.launch.faults import Fault
 from s1_train.runs.folder import RunFolder
-
-JOIN_TIMEOUT_S = 900.0
 
 
 def num_processes(config: TrainConfig) -> int:
@@ -33,11 +34,11 @@ def num_processes(config: TrainConfig) -> int:
     return fitting[-1]
 
 
-def run(folder: RunFolder, config: TrainConfig, timeout_s: float = JOIN_TIMEOUT_S) -> None:
+def run(folder: RunFolder, config: TrainConfig, base: Path | None) -> None:
     """Bring the job in `folder` to its end, with this machine's share of the processes.
 
-    All machines have to come within the timeout. Raises what the processes ended with, on every
-    machine alike: UserError, NumericsError, Interrupted or S1Error.
+    `base` is where the base model lies on this machine. Raises what the processes ended with, on
+    every machine alike: UserError, NumericsError, Interrupted or S1Error.
     """
     for name, value in _environment(config).items():
         os.environ.setdefault(name, value)
@@ -45,11 +46,11 @@ def run(folder: RunFolder, config: TrainConfig, timeout_s: float = JOIN_TIMEOUT_
         faults.clear(folder)
     from s1_train.launch import agent, meeting
 
-    handler = meeting.arrange(config, timeout_s)
-    logs = agent.Logs(folder)
-    num_local = num_processes(config) // config.nodes
+    handler = meeting.arrange(config, folder.job)
+    logs = agent.Logs(folder, handler)
+    share = agent.Share(num_processes(config) // config.nodes, base)
     try:
-        ended = agent.run(folder, handler, logs, num_local, config.stop_grace_s)
+        ended = agent.run(folder, handler, logs, share, config.stop_grace_s)
     except KeyboardInterrupt as error:
         found = faults.left(folder)
         if not (logs.ranks and found):
@@ -61,13 +62,16 @@ def run(folder: RunFolder, config: TrainConfig, timeout_s: float = JOIN_TIMEOUT_
         raise _told([*faults.left(folder), *_unsaid(folder, *ended[0])])
 
 
+@functools.cache
 def _num_gpus() -> int:
+    """Ask torch, in a process of its own: it takes seconds and would stay in this one."""
     if importlib.metadata.version("torch").endswith("+cpu"):
         return 0
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([name for name in visible.split(",") if name.strip()])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    count = "import torch; print(torch.cuda.device_count())"
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True)
+    if done.returncode:
+        raise S1Error(f"torch does not start: {done.stderr.strip().splitlines()[-1]}")
+    return int(done.stdout)
 
 
 def _environment(config: TrainConfig) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Where the machines of a run meet, and how each of them notices that another has left.
 
-Built on torch's c10d rendezvous. Refuses a machine that comes twice.
+Built on torch's c10d rendezvous. Refuses a machine that comes twice, and one that sees
+another run than machine 0.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch.distributed.elastic.rendezvous import (
@@ -24,6 +26,7 @@ from torch.distributed.elastic.rendezvous.dynamic_rendezvous import (
     RendezvousTimeout,
 )
 
+from s1_core.artifacts import sha256_of
 from s1_core.errors import S1Error, UserError
 from s1_train.config import TrainConfig
 from s1_train.launch import faults
@@ -32,7 +35,8 @@ from s1_train.launch.faults import Fault
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
-_NAME = "s1"
+_NAME, _JOB = "s1", "job"
+_LATE_S = 60.0
 _KEEP_ALIVE_S, _MISSED = 5, 12
 """a machine is gone after a minute of silence; clocks may differ by less"""
 
@@ -55,6 +59,19 @@ class Meeting(DynamicRendezvousHandler):
 
     absence = ""
     """what to say when not all machines come"""
+    job_sha256 = ""
+    """of the job file as machine 0 has written it"""
+
+    def check_job(self, path: Path) -> None:
+        """Refuse a folder in which another job lies than machine 0's; NFS shows it late."""
+        deadline = time.monotonic() + _LATE_S
+        while not path.is_file() or sha256_of(path) != self.job_sha256:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"{path} is not on this machine as machine 0 has written it;"
+                    " --out must be a folder that all share"
+                )
+            time.sleep(0.5)
 
     def next_rendezvous(self) -> RendezvousInfo:
         """Wait until all machines are there."""
@@ -79,8 +96,9 @@ class Meeting(DynamicRendezvousHandler):
         return 0
 
 
-def arrange(config: TrainConfig, timeout_s: float) -> Meeting:
+def arrange(config: TrainConfig, job: Path) -> Meeting:
     """Open the meeting on machine 0, or reach it from another; all have to come in time."""
+    timeout_s = config.join_timeout_s
     deadline = time.monotonic() + timeout_s
     endpoint = config.rendezvous if config.nodes > 1 else "127.0.0.1:0"
     absence = (
@@ -108,6 +126,9 @@ def arrange(config: TrainConfig, timeout_s: float) -> Meeting:
         keep_alive_max_attempt=_MISSED,
     )
     meeting.absence = absence
+    if config.node_rank == 0:
+        store.set(_JOB, sha256_of(job))
+    meeting.job_sha256 = store.get(_JOB).decode()
     return meeting
 
 
@@ -123,9 +144,10 @@ def _board(endpoint: str, config: TrainConfig) -> tuple[RendezvousBackend, Store
             f"cannot meet at {endpoint}; wanted an address of machine 0 and a free port there"
         ) from error
     if store.add(f"machine-{config.node_rank}", 1) > 1:
-        raise UserError(
+        # No fault of the user's where a cluster starts a lost machine anew: the others end soon.
+        raise S1Error(
             f"machine {config.node_rank} has already joined this run; give each its own"
-            " --node_rank, and start one again only when all have ended"
+            " --node_rank. After a loss all have to end and start again"
         )
     return backend, store
 

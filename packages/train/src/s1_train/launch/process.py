@@ -1,4 +1,4 @@
-"""`python -m s1_train.launch.process JOB LAUNCHER_PID`: one training process, start to exit.
+"""`python -m s1_train.launch.process JOB LAUNCHER_PID [BASE]`: one training process, start to exit.
 
 What it ends with is left as a fault; the launcher says it once for all processes.
 """
@@ -39,12 +39,17 @@ def main() -> int:
     except S1Error as error:
         return _leave(folder, rank, error)
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in _NO_SPACE or not concerns(folder, error):
             raise
         return _leave(folder, rank, UserError(faults.unwritable(folder, str(error.strerror))))
     stop_request.close()
     folder.fault(rank).unlink(missing_ok=True)
     return 0
+
+
+def concerns(folder: RunFolder, error: OSError) -> bool:
+    """Say whether a fault of writing is the run folder's; one without a name is taken for it."""
+    return error.filename is None or folder.path in Path(str(error.filename)).resolve().parents
 
 
 def _work(path: Path, folder: RunFolder, rank: int) -> None:
@@ -61,7 +66,8 @@ def _work(path: Path, folder: RunFolder, rank: int) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in ("lightning", "torch.distributed"):
         warnings.filterwarnings("ignore", module=module)
-    worker.work(folder, Job.read(path), rank, num_ranks)
+    base = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    worker.work(folder, Job.read(path), base, rank, num_ranks)
 
 
 def _leave(folder: RunFolder, rank: int, error: S1Error) -> int:

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from s1_core import cli
 from s1_core.errors import UserError
 from s1_train.model.tensors import Tensors
+from s1_train.net.weights import INDEX
 
 DTYPE = torch.bfloat16
-_PATTERN, _INDEX = "model{suffix}.safetensors", "model.safetensors.index.json"
+_PATTERN = "model{suffix}.safetensors"
 
 
 def write(tensors: Tensors, names: Sequence[str], out: Path, shard_mb: int) -> None:
@@ -35,7 +36,7 @@ def write(tensors: Tensors, names: Sequence[str], out: Path, shard_mb: int) -> N
         _save(out / file, tensors, inside)
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
-        (out / _INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+        (out / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 
 def _save(path: Path, tensors: Tensors, names: Sequence[str]) -> None:

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 
 def build(shape: ModelShape, vocab_size: int, base: Path | None) -> PreTrainedModel:
-    """Make the network that was trained; a base folder that is gone is a UserError."""
+    """Make the network that was trained; `base` holds the base model's configuration."""
     if base is None:
         with torch.device("meta"):
             network = weights.build(shape, vocab_size, None)
     else:
-        if not (base / "config.json").is_file():
-            raise UserError(f"{base}, the base model of this run, is gone; bring it back")
         network = weights.build_empty(base, vocab_size)
     restore_buffers(network, torch.device("cpu"))
     network.eval()  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from typing import Any
 from s1_core import artifacts, chat
 from s1_core.errors import S1Error
 from s1_train import tokenizer
+from s1_train.runs.folder import flat
 
 
 def write(
@@ -59,23 +60,13 @@ def card(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return _CARD.format(
         base="scratch" if from_scratch else manifest["base"],
         origin=_rows(origin),
-        recipe=_rows(_flat(manifest["recipe"])),
+        recipe=_rows(dict(sorted(flat(manifest["recipe"]).items()))),
         licence=_NO_BASE if from_scratch else _BASE,
     )
 
 
 def _rows(values: Mapping[str, Any]) -> str:
     return "\n".join(f"| {key} | {value} |" for key, value in values.items())
-
-
-def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in sorted(recipe.items()):
-        if isinstance(value, Mapping):
-            flat |= {f"{key}.{inner}": item for inner, item in _flat(value).items()}
-        else:
-            flat[key] = value
-    return flat
 
 
 _CARD = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 NO_BASE, EMBEDDED = "none", "embedded"
-_INDEX = "model.safetensors.index.json"
+INDEX, CONFIG = "model.safetensors.index.json", "config.json"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def find(base: str, revision: str | None) -> BaseModel | None:
         return BaseModel(base if base == EMBEDDED else found.path.name, found.path, found.sha256)
     folder = Path(base) if Path(base).is_dir() else _download(base, revision)
     _check_complete(folder)
-    name = folder.name if Path(base).is_dir() else f"{base}@{revision or 'main'}"
+    # A snapshot's folder bears the commit, also where the revision is a branch.
+    name = folder.name if Path(base).is_dir() else f"{base}@{folder.name}"
     return BaseModel(name, folder, _fingerprint(folder))
 
 
@@ -59,7 +61,7 @@ def _download(name: str, revision: str | None) -> Path:
 
 def _check_complete(folder: Path) -> None:
     """Refuse a folder that lacks a file config, tokenizer or index call for, or part of one."""
-    texts = ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    texts = [CONFIG, "tokenizer.json", "tokenizer_config.json"]
     weights = weight_files(folder)
     missing = [name for name in (*texts, *weights) if not (folder / name).is_file()]
     if missing:
@@ -92,7 +94,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def weight_files(folder: Path) -> list[str]:
     """List the safetensors files a model folder should have."""
-    index = folder / _INDEX
+    index = folder / INDEX
     if not index.is_file():
         return ["model.safetensors"]
     names = _read_json(index).get("weight_map")
@@ -102,13 +104,12 @@ def weight_files(folder: Path) -> list[str]:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Identify a folder without manifest: its small files by content, the weights by size."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.json")):
-        digest.update(path.name.encode() + path.read_bytes())
-    for name in weight_files(folder):
-        digest.update(f"{name} {(folder / name).stat().st_size}".encode())
-    return digest.hexdigest()
+    """Identify a folder without manifest by the content of its files."""
+    paths = sorted(folder.glob("*.json")) + [folder / name for name in weight_files(folder)]
+    with ThreadPoolExecutor() as pool:  # hashing lets go of the GIL
+        hashes = pool.map(artifacts.sha256_of, paths)
+        lines = [f"{path.name} {sha256}\n" for path, sha256 in zip(paths, hashes, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

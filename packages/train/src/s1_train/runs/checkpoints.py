@@ -27,9 +27,7 @@ def newest(folder: Path) -> artifacts.Artifact | None:
         try:
             return artifacts.load(path, kind=KIND)
         except UserError as error:
-            cli.console().print(
-                f"warning: skipping checkpoint {path.name}: {error}", markup=False, soft_wrap=True
-            )
+            cli.say(f"warning: skipping checkpoint {path.name}: {error}")
     return None
 
 
@@ -53,6 +51,21 @@ def clear_remains(folder: Path) -> None:
             path.unlink()
 
 
+def prune(folder: Path, step: int, keep: int) -> None:
+    """Leave the checkpoint of `step`, the newest good one, and the `keep` - 1 before it.
+
+    One of a later step was skipped as damaged when the run went on: kept, it would push out good
+    ones.
+    """
+    before = [path for path in _committed(folder) if path.name <= _name(step)]
+    for path in set(_committed(folder)) - set(before[-keep:]):
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}.old")))
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
 def _committed(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
 
@@ -71,7 +84,7 @@ class Checkpoints:
     ) -> None:
         self._folder, self._keep, self._parents = folder, keep, parents
         self._every_steps, self._every_s = every_steps, 60 * every_minutes
-        self._saved_at = time.monotonic()
+        self.saved_at = time.monotonic()
 
     def is_due(self, step: int) -> bool:
         """Say whether the count of steps calls for one; the same on all processes."""
@@ -79,7 +92,7 @@ class Checkpoints:
 
     def is_overdue(self) -> bool:
         """Say whether the clock of this process calls for one."""
-        return time.monotonic() - self._saved_at > self._every_s
+        return time.monotonic() - self.saved_at > self._every_s
 
     def save(self, trainer: pl.Trainer, step: int, info: Mapping[str, Any]) -> None:
         """Save the state behind `step`; every process calls this."""
@@ -88,7 +101,7 @@ class Checkpoints:
             if trainer.is_global_zero:
                 draft = stack.enter_context(
                     artifacts.create(
-                        self._folder / f"step-{step:08d}",
+                        self._folder / _name(step),
                         kind=KIND,
                         config={"step": step, "num_ranks": trainer.world_size, **info},
                         parents=self._parents,
@@ -101,13 +114,9 @@ class Checkpoints:
             if draft:
                 draft.sha256.update(hashes)
         if trainer.is_global_zero:
-            self._prune()
+            prune(self._folder, step, self._keep)
         trainer.strategy.barrier()
-        self._saved_at = time.monotonic()
-
-    def _prune(self) -> None:
-        for path in _committed(self._folder)[: -self._keep]:
-            shutil.rmtree(path.rename(path.with_name(f".{path.name}.old")))
+        self.saved_at = time.monotonic()
 
 
 def _hashes(path: Path, trainer: pl.Trainer) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from s1_core import artifacts, chat, cli
 from s1_core.errors import UserError
 from s1_train import tokenizer
 from s1_train.encoding import Samples, TokenizedExample, encode
+from s1_train.net import weights
 from s1_train.runs.folder import RunFolder, write_json
 from s1_train.runs.inputs import Inputs
 
@@ -37,6 +39,9 @@ def ensure(inputs: Inputs, folder: RunFolder) -> Samples:
 def _write(inputs: Inputs, out: Path) -> None:
     config = inputs.config
     _provide_tokenizer(inputs, out / RunFolder.TOKENIZER)
+    if inputs.base:  # the export wants its shape, on whichever machine and whenever it runs
+        (out / RunFolder.BASE).mkdir()
+        shutil.copy(inputs.base.folder / weights.CONFIG, out / RunFolder.BASE)
     words = tokenizer.load(out / RunFolder.TOKENIZER, chat.format_named(config.format))
 
     def num_tokens(text: str) -> int:

@@ -31,8 +31,16 @@ class Identity:
     parents: dict[str, str]
 
     def differences(self, other: Identity) -> list[str]:
-        """List, as "key was .., now ..", where the other one differs."""
-        was, now = flat(self.recipe | self.parents), flat(other.recipe | other.parents)
+        """List, as "key was .., now ..", where the other one differs.
+
+        A base model is what its hash says: under another name it is the same one.
+        """
+        was, now = (
+            flat(one.recipe) | {f"sha256 of {key}": value for key, value in one.parents.items()}
+            for one in (self, other)
+        )
+        if "base" in self.parents and self.parents["base"] == other.parents.get("base"):
+            now["base"] = was["base"]
         return [
             f"{key} was {was.get(key)}, now {now.get(key)}"
             for key in sorted(was.keys() | now.keys())
@@ -43,7 +51,7 @@ class Identity:
 class RunFolder:
     """Paths of a run and the files that describe it."""
 
-    TOKENIZER = "tokenizer"
+    TOKENIZER, BASE = "tokenizer", "base"
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -58,6 +66,12 @@ class RunFolder:
         self.config = self.path / "config.yaml"
         self.curves = self.path / "curves.png"
         self.card = self.path / "card.md"
+
+    @property
+    def base(self) -> Path | None:
+        """Where the configuration of the base model is kept; None in a run from scratch."""
+        kept = self.encoded / self.BASE
+        return kept if kept.is_dir() else None
 
     def log(self, rank: int) -> Path:
         """Name the file that takes the output of a process other than the first."""
@@ -77,12 +91,13 @@ class RunFolder:
         self._make()
         descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"another run is at work in {self.path}; wait for it, or choose another --out"
+                ) from error
             yield
-        except BlockingIOError as error:
-            raise UserError(
-                f"another run is at work in {self.path}; wait for it, or choose another --out"
-            ) from error
         finally:
             os.close(descriptor)
 
@@ -110,7 +125,8 @@ class RunFolder:
 
     def is_finished(self, identity: Identity) -> bool:
         """Say whether this very run is done and its last checkpoint intact."""
-        if self.identity() != identity or not self.finished.is_file():
+        former = self.identity()
+        if former is None or former.differences(identity) or not self.finished.is_file():
             return False
         end = read_json(self.finished)
         try:
@@ -123,7 +139,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise UserError(f"{self.path} lies at or under a file; choose another --out") from error
-        found = {entry.name for entry in self.path.iterdir()} - {_LOCK}
+        # A first start that was cut off leaves the lock and perhaps part of the recipe.
+        found = {entry.name for entry in self.path.iterdir()} - {_LOCK, _temp(self.recipe).name}
         if found and self.recipe.name not in found:
             raise UserError(
                 f"{self.path} holds something that is not a run; it is left alone,"
@@ -154,12 +171,16 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file of this folder in one step."""
-    temp = path.with_name(f".{path.name}.tmp")
+    temp = _temp(path)
     with temp.open("w") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
     temp.replace(path)
+
+
+def _temp(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -41,6 +41,11 @@ class Inputs:
         data = artifacts.load(config.data, kind="s1k")
         return Inputs(config, data, weights.find(config.base, config.base_revision))
 
+    @property
+    def base_folder(self) -> Path | None:
+        """Where the base model lies on this machine."""
+        return self.base.folder.resolve() if self.base else None
+
     @cached_property
     def identity(self) -> Identity:
         """Name the recipe and the hashes that decide what this run becomes."""

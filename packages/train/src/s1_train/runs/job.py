@@ -18,8 +18,6 @@ class Job:
 
     config: TrainConfig
     parents: dict[str, str]
-    base: str | None
-    """folder of the base model"""
     vocab_size: int
     resume: str | None
     """name of the checkpoint to go on from"""

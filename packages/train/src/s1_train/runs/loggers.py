@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from s1_core import cli
 from s1_train.runs.folder import RunFolder, read_json, write_json
 
 if TYPE_CHECKING:
@@ -20,27 +21,56 @@ if TYPE_CHECKING:
 _PROJECT = "s1"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Log:
-    """A logger, and the step up to which its service already knows this run."""
+    """A logger, and the step up to which its service already knows this run.
 
+    A service that fails is told once and left alone: metrics.csv has everything.
+    """
+
+    name: str
     logger: Logger
     known_step: int = 0
+    is_lost: bool = False
 
     def write(self, metrics: Mapping[str, float], step: int) -> None:
         """Log the metrics of a step that is new to the service."""
         if step > self.known_step:
-            self.logger.log_metrics(dict(metrics), step)
+            self._try(lambda: self.logger.log_metrics(dict(metrics), step))
+
+    def close(self, status: str) -> None:
+        """Say how the run ended."""
+        self._try(lambda: self.logger.finalize(status))
+
+    def _try(self, call: Callable[[], None]) -> None:
+        if self.is_lost:
+            return
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - whatever a client may raise
+            self.is_lost = True
+            _warn(self.name, error)
 
 
 def build(
     names: Sequence[str], folder: RunFolder, recipe: Mapping[str, Any], resumed_step: int
 ) -> list[Log]:
     """Open the loggers named; the run's recipe goes along as hyperparameters."""
-    logs = [_log(name, folder, resumed_step) for name in names]
-    for log in logs:
-        log.logger.log_hyperparams(dict(recipe))
+    logs = []
+    for name in names:
+        try:
+            log = _log(name, folder, resumed_step)
+            log.logger.log_hyperparams(dict(recipe))
+        except Exception as error:  # noqa: BLE001 - whatever a client may raise
+            _warn(name, error)
+        else:
+            logs.append(log)
     return logs
+
+
+def _warn(name: str, error: Exception) -> None:
+    what = " ".join(str(error).split())[:200]
+    cli.say(f"warning: {name} failed, the run goes on without it: {type(error).__name__}: {what}")
 
 
 def _log(name: str, folder: RunFolder, resumed_step: int) -> Log:
@@ -60,7 +90,7 @@ def _tensorboard(folder: RunFolder, resumed_step: int) -> Log:
         default_hp_metric=False,
         purge_step=resumed_step + 1,
     )
-    return Log(board)
+    return Log("tensorboard", board)
 
 
 def _mlflow(folder: RunFolder, title: str) -> Log:
@@ -80,10 +110,10 @@ def _mlflow(folder: RunFolder, title: str) -> Log:
     )
     if ids.find() is None:
         ids.keep(str(logger.run_id))
-        return Log(logger)
+        return Log("mlflow", logger)
     logger.experiment.update_run(logger.run_id, status="RUNNING")
     history = logger.experiment.get_metric_history(logger.run_id, "loss")
-    return Log(logger, max((metric.step for metric in history), default=0))
+    return Log("mlflow", logger, max((metric.step for metric in history), default=0))
 
 
 def _wandb(folder: RunFolder, title: str) -> Log:
@@ -96,7 +126,7 @@ def _wandb(folder: RunFolder, title: str) -> Log:
     ids.keep(name)
     logger = WandbLogger(title, save_dir=folder.path, version=name, project=_PROJECT)
     step = logger.experiment.summary.get("trainer/global_step") if known else None
-    return Log(logger, int(step or 0))
+    return Log("wandb", logger, int(step or 0))
 
 
 class _Ids:

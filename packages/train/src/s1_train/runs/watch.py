@@ -33,19 +33,26 @@ COLUMNS = ("step", "epoch", "loss", "lr", "grad_norm", "tokens", "seconds", "tok
 
 
 class StepLog:
-    """A CSV file with one line a step; on resume, lines behind the checkpoint are dropped."""
+    """A CSV file with one line a step; on resume, those of steps to come again are dropped."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], resumed_step: int) -> None:
         path.parent.mkdir(exist_ok=True)
         lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
         temp = path.with_name(f".{path.name}.tmp")
-        temp.write_text(",".join(columns) + "\n" + "".join(lines[1 : resumed_step + 1]))
+        kept = [line for line in lines[1:] if _step(line) <= resumed_step]
+        temp.write_text(",".join(columns) + "\n" + "".join(kept))
         temp.replace(path)
         self._stream: TextIO = path.open("a", buffering=1)
 
     def write(self, *values: object) -> None:
         """Write the line of the next step."""
         self._stream.write(",".join("" if v is None else str(v) for v in values) + "\n")
+
+
+def _step(line: str) -> float:
+    """Read the step of a line; one cut off by a power failure is of no step."""
+    number = line.partition(",")[0]
+    return int(number) if number.isdigit() and line.endswith("\n") else float("inf")
 
 
 class LossWindow:
@@ -116,9 +123,14 @@ class Display(pl.Callback):
     """Shows progress and writes metrics; on the first process only."""
 
     def __init__(
-        self, folder: RunFolder, job: Job, samples: Samples, steps: Sequence[Step]
+        self,
+        folder: RunFolder,
+        job: Job,
+        samples: Samples,
+        steps: Sequence[Step],
+        checkpoints: Checkpoints,
     ) -> None:
-        self._folder, self._job = folder, job
+        self._folder, self._job, self._checkpoints = folder, job, checkpoints
         self._samples, self._steps = samples, steps
         self._metrics = StepLog(folder.metrics, COLUMNS, job.resumed_step)
         recipe = artifacts.identity(job.config)
@@ -130,8 +142,8 @@ class Display(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock and the bar; write down what the run goes on with from here."""
         assert isinstance(pl_module, FineTuning)
-        is_cuda = pl_module.device.type == "cuda"
-        device = torch.cuda.get_device_name(pl_module.device) if is_cuda else "cpu"
+        place = trainer.strategy.root_device
+        device = torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu"
         peak = peak_flops(device) if self._job.config.precision == "bf16" else None
         self._peak = peak and peak * trainer.world_size
         self._shape = NetworkShape.of(pl_module.loss_network.network.config)
@@ -148,7 +160,8 @@ class Display(pl.Callback):
         """Record and show the step."""
         assert isinstance(pl_module, FineTuning) and pl_module.result is not None
         result, now = pl_module.result, time.monotonic()
-        seconds, self._clock = now - self._clock, now
+        # A save behind the step before is no part of this one.
+        seconds, self._clock = now - max(self._clock, self._checkpoints.saved_at), now
         values = (
             *(result.loss, result.lr, result.grad_norm, result.num_tokens, seconds),
             *(round(result.num_tokens / seconds), self._mfu(result.step, seconds)),
@@ -194,7 +207,7 @@ class Display(pl.Callback):
         if self._bar:
             self._bar.stop()
         for log in self._logs:
-            log.logger.finalize(status)
+            log.close(status)
 
 
 class _Bar:

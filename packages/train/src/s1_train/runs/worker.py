@@ -20,8 +20,8 @@ from s1_train.runs.job import Job
 from s1_train.runs.watch import Display, Recorder
 
 
-def work(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> None:
-    """Train from where the job says to the last step."""
+def work(folder: RunFolder, job: Job, base: Path | None, rank: int, num_ranks: int) -> None:
+    """Train from where the job says to the last step; `base` lies on this machine."""
     config = job.config
     samples = Samples(folder.encoded)
     steps = job.steps(samples.lengths)
@@ -29,11 +29,11 @@ def work(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> None:
         samples, steps, rank=rank, num_ranks=num_ranks, budget=config.micro_tokens
     )
     pl.seed_everything(config.seed, verbose=False)
-    base = Path(job.base) if job.base else None
     start = weights.Start(config.model, job.vocab_size, base)
-    callbacks = _callbacks(folder, job, rank)
+    checkpoints = _checkpoints(folder, job)
+    callbacks: list[pl.Callback] = [Preemption(), Recorder(folder, job, checkpoints, rank)]
     if rank == 0:
-        callbacks.insert(0, Display(folder, job, samples, steps))
+        callbacks.insert(0, Display(folder, job, samples, steps, checkpoints))
     trainer = _trainer(folder, job, callbacks, num_ranks)
     resume = str(folder.checkpoints / job.resume / STATE) if job.resume else None
     trainer.fit(FineTuning(start, config, len(steps)), loader, ckpt_path=resume)
@@ -41,16 +41,15 @@ def work(folder: RunFolder, job: Job, rank: int, num_ranks: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-def _callbacks(folder: RunFolder, job: Job, rank: int) -> list[pl.Callback]:
+def _checkpoints(folder: RunFolder, job: Job) -> Checkpoints:
     when = job.config.checkpoints
-    checkpoints = Checkpoints(
+    return Checkpoints(
         folder.checkpoints,
         every_steps=when.every_steps,
         every_minutes=when.every_minutes,
         keep=when.keep,
         parents=job.parents,
     )
-    return [Preemption(), Recorder(folder, job, checkpoints, rank)]
 
 
 def _trainer(
