@@ -43,15 +43,15 @@ def machine(port: int, rank: int, nodes: int = 2, **changes: int) -> TrainConfig
 
 def test_an_undisturbed_run_says_our_lines_and_no_others(s1k: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    few = ("--data", s1k, "--devices=2", *SCRATCH, "--max_steps=4", "--log_every=3")
+    few = ("--data", s1k, "--devices=2", *SCRATCH, "--max_steps=5", "--log_every=3")
     calm = run("--out", folder, *few, "--checkpoints.every_minutes=0.0001")
     assert calm.returncode == 0 and calm.stdout == ""
-    begins = ("100 samples, ", "step 3/4  ", "step 4/4  ", f"finished: {folder} (4 steps, ")
+    begins = ("100 samples, ", "step 3/5  ", "step 5/5  ", f"finished: {folder} (5 steps, ")
     lines = calm.stderr.strip().splitlines()
     assert len(lines) == 4 and all(map(str.startswith, lines, begins)), calm.stderr
-    assert re.search(r"; 4 steps on 2 process\(es\), (100|[89]\d)% busy by tokens$", lines[0])
+    assert re.search(r"; 5 steps on 2 process\(es\), (100|[89]\d)% busy by tokens$", lines[0])
     saved = sorted(path.name for path in (folder / "checkpoints").iterdir())
-    assert saved == ["step-00000003", "step-00000004"], "by the clock, and the last two are kept"
+    assert saved == ["step-00000004", "step-00000005"], "by the clock, and the last two are kept"
 
 
 def test_a_process_without_its_launcher_does_not_begin() -> None:
