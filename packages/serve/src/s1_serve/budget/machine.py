@@ -1,0 +1,280 @@
+"""Budget forcing inside a batch: what each row may emit, as a function of its position.
+
+State is positions, not counters: each step says how many tokens a request has so far, and what was
+decided at or behind that position is undone first. So a step that is repeated, discarded, preempted
+or reordered changes nothing (vLLM issue 29045). Token values are never read: what is forced is
+known, and what would end thinking is masked or decided here. Torch only; no wait for the device.
+
+Shape suffixes: S slots, R rows, V vocabulary, W words of a slot, E remembered extends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s1_serve.budget.draw import Filters, draw, uniform
+from s1_serve.budget.plan import Plan
+
+_GREEDY_BELOW = 1e-5
+"""temperatures that vLLM takes for 0 (sampling_params.py)"""
+_FORCED = 1e9
+_MEMORY = 16
+"""extends that a row can undo; engines step back by a token or two"""
+_NONE, _NATURAL, _BUDGET = 0, 1, 2
+
+
+class _Col(IntEnum):
+    """Columns of a slot's terms, behind which its strings lie."""
+
+    MAXIMUM, MINIMUM, EXTENDS, SEED, TOP_K = range(5)
+    HEADER, END, CUT, LENGTHS, STRINGS, NUM_STRINGS, WORDS = range(5, 12)
+
+
+@dataclass(frozen=True)
+class State:
+    """What has been decided for a request: rows of slots."""
+
+    used_R: Tensor
+    events_RE: Tensor
+    end_R: Tensor
+    kind_R: Tensor
+
+    def undone_from(self, position_R: Tensor) -> State:
+        """Forget what lies at or behind a position."""
+        num_R1 = (self.events_RE >= position_R[:, None]).sum(1, keepdim=True)
+        padded_RE = torch.cat([self.events_RE, torch.full_like(self.events_RE, -1)], 1)
+        index_RE = num_R1 + torch.arange(_MEMORY, device=num_R1.device)
+        is_undone_R = self.end_R >= position_R
+        return State(
+            self.used_R - num_R1[:, 0],
+            padded_RE.gather(1, index_RE),
+            self.end_R.masked_fill(is_undone_R, -1),
+            self.kind_R.masked_fill(is_undone_R, _NONE),
+        )
+
+
+class Machine:
+    """Holds the terms and the state of up to `num_slots` requests on one device.
+
+    A request keeps its slot from `admit` to its end, whatever the engine does to its row.
+    """
+
+    def __init__(self, num_slots: int, attempt_ids: Sequence[int], device: torch.device) -> None:
+        self._device, self._num_slots = device, num_slots
+        self._attempts = torch.tensor(list(attempt_ids), device=device)
+        rows = num_slots + 1  # the last takes what rows without a budget would write
+        self._terms_SW = torch.zeros(rows, 64, dtype=torch.long, device=device)
+        self._sampling_S3 = torch.zeros(rows, 3, dtype=torch.double, device=device)
+        self._used_S = torch.zeros(rows, dtype=torch.long, device=device)
+        self._events_SE = torch.full((rows, _MEMORY), -1, dtype=torch.long, device=device)
+        self._end_S = torch.full((rows,), -1, dtype=torch.long, device=device)
+        self._kind_S = torch.zeros(rows, dtype=torch.long, device=device)
+        self._staged: dict[int, tuple[list[int], list[float]]] = {}
+        # On the host: is the slot drawn at all, does it need a sort, does a seed bind its answer?
+        self._is_sampled_S = np.zeros(rows, dtype=bool)
+        self._is_sorted_S = np.zeros(rows, dtype=bool)
+        self._is_seeded_S = np.zeros(rows, dtype=bool)
+
+    def admit(self, slot: int, plan: Plan, seed: int) -> None:
+        """Begin a request in a slot; `seed` is its own also where `plan` names none."""
+        sampling = plan.sampling
+        self._staged[slot] = (
+            _row(plan, seed),
+            [max(sampling.temperature, _GREEDY_BELOW), sampling.top_p, sampling.min_p],
+        )
+        self._is_sampled_S[slot] = sampling.temperature >= _GREEDY_BELOW
+        self._is_sorted_S[slot] = sampling.top_k > 0 or sampling.top_p < 1
+        self._is_seeded_S[slot] = sampling.seed is not None
+
+    def apply(self, logits_RV: Tensor, slots: NDArray[np.int64], position_R: Tensor) -> None:
+        """Edit the logits of one step in place.
+
+        `slots` names each row's slot, -1 without a budget; `position_R` counts its output tokens.
+        """
+        self._flush()
+        slots = np.where(slots < 0, self._num_slots, slots)
+        slot_R = torch.from_numpy(slots).to(self._device)
+        is_ours_R = slot_R < self._num_slots
+        terms_RW, state = self._terms_SW[slot_R], self._state(slot_R).undone_from(position_R)
+        choice_R = logits_RV.argmax(-1)
+        rows = np.flatnonzero(self._is_sampled_S[slots])
+        again_R = choice_R
+        if len(rows):
+            choice_R, again_R = self._drawn(logits_RV, slots, rows, position_R, choice_R)
+        step = _Step.of(terms_RW, state, position_R, torch.isin(choice_R, self._attempts))
+        self._keep(slot_R, step.state)
+        is_seeded_R = torch.from_numpy(self._is_seeded_S[slots]).to(self._device)
+        is_drawn_R = torch.from_numpy(self._is_sampled_S[slots]).to(self._device)
+        takes_choice_R = is_drawn_R & ~step.is_forced_R & (step.is_free_R | is_seeded_R)
+        token_R = torch.where(step.is_masked_R, again_R, choice_R)
+        token_R = torch.where(step.is_forced_R, step.token_R, token_R)
+        _mask(logits_RV, self._attempts, is_ours_R & step.is_masked_R)
+        _force(logits_RV, token_R, is_ours_R & (step.is_forced_R | takes_choice_R))
+
+    def ends(self, slots: Sequence[int]) -> list[tuple[int, int]]:
+        """Read (extends used, kind of end) of slots; waits for the device."""
+        at = torch.tensor(list(slots), device=self._device)
+        return list(zip(self._used_S[at].tolist(), self._kind_S[at].tolist(), strict=True))
+
+    def _drawn(
+        self,
+        logits_RV: Tensor,
+        slots: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        position_R: Tensor,
+        choice_R: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw for the sampled rows, from all tokens and once more from all but attempts."""
+        at = torch.from_numpy(rows).to(self._device)
+        slot = torch.from_numpy(slots[rows]).to(self._device)
+        temperature, top_p, min_p = self._sampling_S3[slot].unbind(1)
+        filters = Filters(
+            temperature, top_p, self._terms_SW[slot, _Col.TOP_K], min_p,
+            any_sorted=bool(self._is_sorted_S[slots[rows]].any()),
+        )  # fmt: skip
+        seed, position, some = self._terms_SW[slot, _Col.SEED], position_R[at], logits_RV[at]
+        first = draw(some, filters, uniform(seed, position, salt=0))
+        some[:, self._attempts] = -torch.inf
+        second = draw(some, filters, uniform(seed, position, salt=1))
+        return choice_R.index_put((at,), first), choice_R.index_put((at,), second)
+
+    def _state(self, slot_R: Tensor) -> State:
+        return State(
+            self._used_S[slot_R], self._events_SE[slot_R], self._end_S[slot_R], self._kind_S[slot_R]
+        )
+
+    def _keep(self, slot_R: Tensor, state: State) -> None:
+        self._used_S[slot_R] = state.used_R
+        self._events_SE[slot_R] = state.events_RE
+        self._end_S[slot_R] = state.end_R
+        self._kind_S[slot_R] = state.kind_R
+
+    def _flush(self) -> None:
+        """Bring the terms of new requests to the device in one copy, and clear their state."""
+        if not self._staged:
+            return
+        width = max(len(words) for words, _ in self._staged.values())
+        if width > self._terms_SW.shape[1]:
+            grown = self._terms_SW.new_zeros(len(self._terms_SW), 2 * width)
+            grown[:, : self._terms_SW.shape[1]] = self._terms_SW
+            self._terms_SW = grown
+        words = torch.tensor([[*w, *[0] * (width - len(w))] for w, _ in self._staged.values()])
+        numbers = torch.tensor([n for _, n in self._staged.values()], dtype=torch.double)
+        slot = torch.tensor(list(self._staged), device=self._device)
+        self._terms_SW[slot, :width] = words.to(self._device)
+        self._sampling_S3[slot] = numbers.to(self._device)
+        self._used_S[slot], self._kind_S[slot] = 0, _NONE
+        self._events_SE[slot], self._end_S[slot] = -1, -1
+        self._staged.clear()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The rules at one position of each row, and the state behind it."""
+
+    state: State
+    token_R: Tensor
+    """what is forced where `is_forced_R`"""
+    is_forced_R: Tensor
+    is_masked_R: Tensor
+    """attempts may not be emitted"""
+    is_free_R: Tensor
+    """thinking, and the token is the model's own"""
+
+    @staticmethod
+    def of(terms_RW: Tensor, state: State, position_R: Tensor, attempts_R: Tensor) -> _Step:
+        """Apply the rules in their order; `attempts_R` says who would end by itself."""
+
+        def term(column: int) -> Tensor:
+            return terms_RW[:, column]
+
+        def word(offset_R: Tensor) -> Tensor:
+            return terms_RW.gather(1, offset_R.clamp(0, terms_RW.shape[1] - 1)[:, None])[:, 0]
+
+        def string(number_R: Tensor) -> tuple[Tensor, Tensor]:
+            at_R = torch.minimum(number_R, term(_Col.NUM_STRINGS) - 1).clamp(min=0)
+            start_R = word(term(_Col.LENGTHS) + 2 * at_R)
+            return start_R, word(term(_Col.LENGTHS) + 2 * at_R + 1)
+
+        used_R, t_R = state.used_R, position_R - (term(_Col.END) - term(_Col.HEADER))
+        maximum_R, minimum_R = term(_Col.MAXIMUM), term(_Col.MINIMUM)
+        has_ended_R = state.end_R >= 0
+        is_cut_R = state.kind_R == _BUDGET
+        ending_R = torch.where(is_cut_R, term(_Col.CUT), term(_Col.END))
+        past_R = torch.where(is_cut_R, term(_Col.LENGTHS), term(_Col.CUT))
+        in_ending_R = has_ended_R & (position_R - state.end_R < past_R - ending_R)
+        last_R, last_length_R = string(used_R - 1)
+        since_R = position_R - state.events_RE[:, 0]
+        has_extended_R = used_R > 0
+        in_header_R = t_R < 0
+        in_extend_R = ~has_ended_R & has_extended_R & (since_R < last_length_R)
+        thinks_R = ~(in_header_R | has_ended_R | in_extend_R)
+        # Rule 1, rule 2, rule 3.
+        cuts_R = thinks_R & (t_R >= maximum_R)
+        is_first_R = (t_R == 0) | (has_extended_R & (since_R == last_length_R))
+        is_first_R &= thinks_R & ~cuts_R
+        attempts_R = attempts_R & thinks_R & ~cuts_R & ~is_first_R
+        next_R, next_length_R = string(used_R)
+        wants_more_R = (used_R < term(_Col.EXTENDS)) | (t_R < minimum_R)
+        extends_R = attempts_R & wants_more_R & (t_R + next_length_R + 1 <= maximum_R)
+        is_held_R = attempts_R & ~extends_R & (t_R < minimum_R)
+        ends_R = attempts_R & ~extends_R & ~is_held_R
+        says_R = extends_R & (next_length_R > 0)
+        offset_R = torch.where(in_header_R, term(_Col.HEADER) + position_R, 0)
+        for chosen_R, at_R in (
+            (in_ending_R, ending_R + position_R - state.end_R),
+            (in_extend_R, last_R + since_R),
+            (cuts_R, term(_Col.CUT)),
+            (ends_R, term(_Col.END)),
+            (says_R, next_R),
+        ):
+            offset_R = torch.where(chosen_R, at_R, offset_R)
+        pushed_RE = torch.cat([position_R[:, None], state.events_RE[:, :-1]], 1)
+        is_masked_R = is_first_R | is_held_R | (extends_R & ~says_R)
+        is_forced_R = in_header_R | in_ending_R | in_extend_R | cuts_R | ends_R | says_R
+        return _Step(
+            state=State(
+                used_R + extends_R,
+                torch.where(extends_R[:, None], pushed_RE, state.events_RE),
+                torch.where(cuts_R | ends_R, position_R, state.end_R),
+                state.kind_R + _BUDGET * cuts_R + _NATURAL * ends_R,
+            ),
+            token_R=word(offset_R),
+            is_forced_R=is_forced_R,
+            is_masked_R=is_masked_R,
+            is_free_R=thinks_R & ~is_forced_R,
+        )
+
+
+def _row(plan: Plan, seed: int) -> list[int]:
+    """Lay out terms and strings: header, end, cut, then (start, length) and words of extends."""
+    marks = plan.delimiters
+    header = int(_Col.WORDS)
+    end = header + len(marks.header)
+    cut = end + len(marks.end)
+    lengths = cut + len(marks.cut)
+    strings = lengths + 2 * len(plan.extend_with)
+    table: list[int] = []
+    words: list[int] = []
+    for ids in plan.extend_with:
+        table += [strings + len(words), len(ids)]
+        words += ids
+    terms = [plan.maximum, plan.minimum, plan.extends, seed, plan.sampling.top_k]
+    places = [header, end, cut, lengths, strings, len(plan.extend_with)]
+    return [*terms, *places, *marks.header, *marks.end, *marks.cut, *table, *words]
+
+
+def _mask(logits_RV: Tensor, attempts: Tensor, rows_R: Tensor) -> None:
+    logits_RV[:, attempts] = logits_RV[:, attempts].masked_fill(rows_R[:, None], -torch.inf)
+
+
+def _force(logits_RV: Tensor, token_R: Tensor, rows_R: Tensor) -> None:
+    own_R1 = logits_RV.gather(1, token_R[:, None])
+    logits_RV.scatter_(1, token_R[:, None], own_R1.masked_fill(rows_R[:, None], _FORCED))
