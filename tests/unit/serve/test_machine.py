@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from s1_serve.budget import loop
 from s1_serve.budget.draw import Filters, draw, uniform
 from s1_serve.budget.machine import Machine
+from s1_serve.budget.terms import Terms
 from s1_serve.completions import Sampling
 from unit.serve.fake_model import MARKS, VOCABULARY, FakeModel
 from unit.serve.test_loop import a_plan, plans, prompts
@@ -35,7 +36,7 @@ class Engine:
         self.slots = self.rng.sample(range(num_slots), len(requests))
         self.outputs = [[] for _ in requests]
         for slot, (_, plan) in zip(self.slots, requests, strict=True):
-            self.machine.admit(slot, plan, seed=slot)
+            self.machine.admit(slot, Terms.pack(plan, slot))
 
     def is_done(self, number):
         plan = self.requests[number][1]
@@ -75,7 +76,7 @@ class Engine:
 def test_in_any_batch_it_is_the_loop(requests, seed):
     engine = Engine(requests, seed)
     outputs = engine.run()
-    ends = engine.machine.ends(engine.slots)
+    ends = engine.machine.decided(np.array(engine.slots)).tolist()
     for (prompt, plan), output, (used, kind) in zip(requests, outputs, ends, strict=True):
         wanted = loop.drive([loop.machine(prompt, plan)], FakeModel())[0]
         stop = output[-1:] if output[-1] in MARKS.stop_ids else []
@@ -90,7 +91,7 @@ def test_a_slot_forgets_the_request_before():
     machine = Machine(1, MARKS.attempt_ids, CPU)
     many = a_plan(maximum=200, minimum=200, extend_with=((),), room=250)
     for plan in (many, a_plan(maximum=9, extends=2)):
-        machine.admit(0, plan, seed=0)
+        machine.admit(0, Terms.pack(plan, 0))
         output = []
         while len(output) < plan.room:
             batch = logits([1, *output])[None]
@@ -98,7 +99,7 @@ def test_a_slot_forgets_the_request_before():
             output.append(int(batch.argmax()))
         wanted = loop.drive([loop.machine([1], plan)], FakeModel())[0]
         assert output[: len(wanted.output_ids)] == list(wanted.output_ids)
-        assert machine.ends([0])[0][0] == wanted.extends
+        assert machine.decided(np.array([0]))[0, 0] == wanted.extends
 
 
 def drawn(rows, sampling, plan=None, position=1, seeds=None):
@@ -106,7 +107,7 @@ def drawn(rows, sampling, plan=None, position=1, seeds=None):
     machine = Machine(rows, MARKS.attempt_ids, CPU)
     plan = replace(plan or a_plan(maximum=30, minimum=30), sampling=sampling)
     for slot in range(rows):
-        machine.admit(slot, plan, seed=seeds[slot] if seeds else slot)
+        machine.admit(slot, Terms.pack(plan, seeds[slot] if seeds else slot))
     batch = SCORES.repeat(rows, 1)
     machine.apply(batch, np.arange(rows), torch.full((rows,), position))
     return batch
@@ -194,7 +195,7 @@ def test_the_engine_draws_the_answer_unless_a_seed_binds_it():
     for seed in (None, 7):
         sampling = Sampling(temperature=0.7, top_k=3, seed=seed)
         machine = Machine(1, MARKS.attempt_ids, CPU)
-        machine.admit(0, replace(plan, sampling=sampling), seed=7)
+        machine.admit(0, Terms.pack(replace(plan, sampling=sampling), 7))
         for position in range(len(MARKS.cut) + 1):
             batch = SCORES[None].clone()
             machine.apply(batch, np.array([0]), torch.tensor([position]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from s1_core import chat, cli
 from s1_serve.budget import loop
+from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Limits, Plan, delimiters, resolve
 from s1_serve.completions import Sampling, Streamer
 from s1_serve.config import AskConfig
@@ -86,8 +87,8 @@ def _planned(source: Source, config: AskConfig) -> tuple[tuple[int, ...], Plan]:
 
 
 def _show(
-    source: Source, pieces: Generator[loop.Piece, None, loop.Outcome], console: Console
-) -> loop.Outcome:
+    source: Source, pieces: Generator[loop.Piece, None, Outcome], console: Console
+) -> Outcome:
     """Stream thinking, then the answer; text the loop forced stands out."""
     decoder, splitter = Decoder(source.codec), chat.StreamSplitter(source.format)
     screen = Screen(console)
@@ -97,7 +98,7 @@ def _show(
         except StopIteration as stop:
             screen.show(splitter.close(), is_forced=False)
             console.print()
-            outcome: loop.Outcome = stop.value
+            outcome: Outcome = stop.value
             return outcome
         screen.show(splitter.feed(decoder.feed(piece.ids)), is_forced=piece.is_forced)
 
@@ -119,7 +120,7 @@ class Screen:
             self._console.print(text, style=styles[channel], end="", markup=False)
 
 
-def _counts(outcome: loop.Outcome, seconds: float) -> str:
+def _counts(outcome: Outcome, seconds: float) -> str:
     ends = {
         "natural": "ended by itself",
         "budget": "cut at the maximum",

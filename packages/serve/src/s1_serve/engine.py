@@ -10,12 +10,20 @@ import contextlib
 import itertools
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s1_core.errors import UserError
+from s1_serve.budget.outcome import Outcome
+from s1_serve.budget.plan import Plan, delimiters
+from s1_serve.budget.request import Board, Ticket
+from s1_serve.budget.terms import Terms
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
 from s1_serve.model import BLOCK_SIZE, GIB, Model, check_fit, open_model
@@ -33,7 +41,10 @@ class Engine:
     def __init__(self, model: Model, config: ServeConfig) -> None:
         check_fit(model, config)
         quiet()
-        self._vllm = _start(model, config)
+        self._folder = tempfile.TemporaryDirectory(prefix="s1-")
+        board = Path(self._folder.name) / "decided"
+        self.board = Board(board, 2 * config.max_num_seqs)
+        self._vllm = _start(model, config, self.board)
         self._numbers = itertools.count()
         self.model = model
         self.context: int = self._vllm.model_config.max_model_len
@@ -50,6 +61,44 @@ class Engine:
                 if reason:
                     done[output.request_id] = _completion(tokens, reason)
         return [done[name] for name in order]
+
+    def answer(self, prompts: Sequence[tuple[int, ...]], plans: Sequence[Plan]) -> list[Outcome]:
+        """Answer all prompts within their plans, in one continuous batch, in their order."""
+        outcomes: dict[int, Outcome] = {}
+        waiting = list(enumerate(zip(prompts, plans, strict=True)))[::-1]
+        running: dict[str, tuple[int, Plan, Ticket, ExitStack]] = {}
+        while waiting or running:
+            while waiting and len(running) < self.board.num_slots:
+                index, (prompt, plan) = waiting.pop()
+                stack = ExitStack()
+                ticket = stack.enter_context(self.board.ticket())
+                name = self._add_planned(prompt, plan, ticket)
+                running[name] = (index, plan, ticket, stack)
+            for output in self._vllm.step():
+                tokens, reason = _heard(output)
+                if reason:
+                    index, plan, ticket, stack = running.pop(output.request_id)
+                    extends, end = self.board.decided(ticket)
+                    stack.close()
+                    completion = _completion(tokens, reason)
+                    outcomes[index] = Outcome.read(completion, plan, extends, end)
+        return [outcomes[index] for index in range(len(outcomes))]
+
+    def _add_planned(self, prompt: tuple[int, ...], plan: Plan, ticket: Ticket) -> str:
+        from vllm.sampling_params import RequestOutputKind
+
+        request = CompletionRequest(
+            prompt_ids=prompt,
+            max_tokens=plan.room,
+            stop_ids=plan.delimiters.stop_ids,
+            sampling=replace(plan.sampling, seed=None),  # the machine draws where a seed binds
+        )
+        seed = ticket.number if plan.sampling.seed is None else plan.sampling.seed
+        params = _params(request, RequestOutputKind.FINAL_ONLY)
+        params.extra_args = ticket.extra_args(Terms.pack(plan, seed))
+        name = str(next(self._numbers))
+        self._vllm.add_request(name, list(prompt), params)
+        return name
 
     def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
         """Answer one request, yielding tokens as they come, the stop token never."""
@@ -153,12 +202,26 @@ def engine_options(model: Model, config: ServeConfig) -> dict[str, Any]:
     return options
 
 
-def _start(model: Model, config: ServeConfig) -> LLMEngine:
+def budget_options(model: Model, board: Board) -> dict[str, Any]:
+    """Give the settings that put the machine into an engine."""
+    from s1_serve.budget.processor import NAME, SETTINGS
+
+    marks = delimiters(model.format, model.text.encode, model.stop_ids)
+    settings = {
+        "num_slots": board.num_slots,
+        "attempt_ids": list(marks.attempt_ids),
+        "path": str(board.path),
+    }
+    return {"logits_processors": [NAME], "additional_config": {SETTINGS: settings}}
+
+
+def _start(model: Model, config: ServeConfig, board: Board) -> LLMEngine:
     from vllm import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
     arguments = EngineArgs(
         **engine_options(model, config),
+        **budget_options(model, board),
         skip_tokenizer_init=True,
         disable_log_stats=True,
         use_tqdm_on_load=False,

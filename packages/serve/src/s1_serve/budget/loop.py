@@ -9,38 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from s1_core.errors import UserError
-from s1_serve.budget.plan import Plan
+from s1_serve.budget.outcome import Outcome
+from s1_serve.budget.plan import End, Plan
 from s1_serve.completions import (
     Completer,
     Completion,
     CompletionRequest,
-    FinishReason,
     Sampling,
     Streamer,
 )
 
-End = Literal["natural", "budget", "length"]
-Machine = Generator[CompletionRequest, Completion, "Outcome"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """One finished answer. `thinking_ids` count from after the header, extend strings included."""
-
-    header_ids: tuple[int, ...]
-    thinking_ids: tuple[int, ...]
-    ending_ids: tuple[int, ...]
-    answer_ids: tuple[int, ...]
-    end: End
-    extends: int
-    finish_reason: FinishReason
-
-    @property
-    def output_ids(self) -> tuple[int, ...]:
-        return self.header_ids + self.thinking_ids + self.ending_ids + self.answer_ids
+Machine = Generator[CompletionRequest, Completion, Outcome]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import torch
@@ -20,21 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s1_serve.budget.draw import Filters, draw, uniform
-from s1_serve.budget.plan import Plan
+from s1_serve.budget.terms import BUDGET, NATURAL, UNDECIDED, Column, Terms
 
 _GREEDY_BELOW = 1e-5
 """temperatures that vLLM takes for 0 (sampling_params.py)"""
 _FORCED = 1e9
 _MEMORY = 16
 """extends that a row can undo; engines step back by a token or two"""
-_NONE, _NATURAL, _BUDGET = 0, 1, 2
-
-
-class _Col(IntEnum):
-    """Columns of a slot's terms, behind which its strings lie."""
-
-    MAXIMUM, MINIMUM, EXTENDS, SEED, TOP_K = range(5)
-    HEADER, END, CUT, LENGTHS, STRINGS, NUM_STRINGS, WORDS = range(5, 12)
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class State:
             self.used_R - num_R1[:, 0],
             padded_RE.gather(1, index_RE),
             self.end_R.masked_fill(is_undone_R, -1),
-            self.kind_R.masked_fill(is_undone_R, _NONE),
+            self.kind_R.masked_fill(is_undone_R, UNDECIDED),
         )
 
 
@@ -76,22 +67,18 @@ class Machine:
         self._events_SE = torch.full((rows, _MEMORY), -1, dtype=torch.long, device=device)
         self._end_S = torch.full((rows,), -1, dtype=torch.long, device=device)
         self._kind_S = torch.zeros(rows, dtype=torch.long, device=device)
-        self._staged: dict[int, tuple[list[int], list[float]]] = {}
+        self._staged: dict[int, Terms] = {}
         # On the host: is the slot drawn at all, does it need a sort, does a seed bind its answer?
         self._is_sampled_S = np.zeros(rows, dtype=bool)
         self._is_sorted_S = np.zeros(rows, dtype=bool)
         self._is_seeded_S = np.zeros(rows, dtype=bool)
 
-    def admit(self, slot: int, plan: Plan, seed: int) -> None:
-        """Begin a request in a slot; `seed` is its own also where `plan` names none."""
-        sampling = plan.sampling
-        self._staged[slot] = (
-            _row(plan, seed),
-            [max(sampling.temperature, _GREEDY_BELOW), sampling.top_p, sampling.min_p],
-        )
-        self._is_sampled_S[slot] = sampling.temperature >= _GREEDY_BELOW
-        self._is_sorted_S[slot] = sampling.top_k > 0 or sampling.top_p < 1
-        self._is_seeded_S[slot] = sampling.seed is not None
+    def admit(self, slot: int, terms: Terms) -> None:
+        """Begin a request in a slot."""
+        self._staged[slot] = terms
+        self._is_sampled_S[slot] = terms.temperature >= _GREEDY_BELOW
+        self._is_sorted_S[slot] = terms.words[Column.TOP_K] > 0 or terms.top_p < 1
+        self._is_seeded_S[slot] = terms.words[Column.IS_SEEDED]
 
     def apply(self, logits_RV: Tensor, slots: NDArray[np.int64], position_R: Tensor) -> None:
         """Edit the logits of one step in place.
@@ -118,10 +105,10 @@ class Machine:
         _mask(logits_RV, self._attempts, is_ours_R & step.is_masked_R)
         _force(logits_RV, token_R, is_ours_R & (step.is_forced_R | takes_choice_R))
 
-    def ends(self, slots: Sequence[int]) -> list[tuple[int, int]]:
-        """Read (extends used, kind of end) of slots; waits for the device."""
-        at = torch.tensor(list(slots), device=self._device)
-        return list(zip(self._used_S[at].tolist(), self._kind_S[at].tolist(), strict=True))
+    def decided(self, slots: NDArray[np.int64]) -> Tensor:
+        """Give (extends used, kind of end) of slots, on the device."""
+        at_R = torch.from_numpy(slots).to(self._device)
+        return torch.stack([self._used_S[at_R], self._kind_S[at_R]], 1)
 
     def _drawn(
         self,
@@ -136,10 +123,10 @@ class Machine:
         slot = torch.from_numpy(slots[rows]).to(self._device)
         temperature, top_p, min_p = self._sampling_S3[slot].unbind(1)
         filters = Filters(
-            temperature, top_p, self._terms_SW[slot, _Col.TOP_K], min_p,
+            temperature, top_p, self._terms_SW[slot, Column.TOP_K], min_p,
             any_sorted=bool(self._is_sorted_S[slots[rows]].any()),
         )  # fmt: skip
-        seed, position, some = self._terms_SW[slot, _Col.SEED], position_R[at], logits_RV[at]
+        seed, position, some = self._terms_SW[slot, Column.SEED], position_R[at], logits_RV[at]
         first = draw(some, filters, uniform(seed, position, salt=0))
         some[:, self._attempts] = -torch.inf
         second = draw(some, filters, uniform(seed, position, salt=1))
@@ -160,17 +147,21 @@ class Machine:
         """Bring the terms of new requests to the device in one copy, and clear their state."""
         if not self._staged:
             return
-        width = max(len(words) for words, _ in self._staged.values())
+        rows = list(self._staged.values())
+        width = max(len(terms.words) for terms in rows)
         if width > self._terms_SW.shape[1]:
             grown = self._terms_SW.new_zeros(len(self._terms_SW), 2 * width)
             grown[:, : self._terms_SW.shape[1]] = self._terms_SW
             self._terms_SW = grown
-        words = torch.tensor([[*w, *[0] * (width - len(w))] for w, _ in self._staged.values()])
-        numbers = torch.tensor([n for _, n in self._staged.values()], dtype=torch.double)
+        words = torch.tensor([[*t.words, *[0] * (width - len(t.words))] for t in rows])
+        numbers = torch.tensor(
+            [[max(t.temperature, _GREEDY_BELOW), t.top_p, t.min_p] for t in rows],
+            dtype=torch.double,
+        )
         slot = torch.tensor(list(self._staged), device=self._device)
         self._terms_SW[slot, :width] = words.to(self._device)
         self._sampling_S3[slot] = numbers.to(self._device)
-        self._used_S[slot], self._kind_S[slot] = 0, _NONE
+        self._used_S[slot], self._kind_S[slot] = 0, UNDECIDED
         self._events_SE[slot], self._end_S[slot] = -1, -1
         self._staged.clear()
 
@@ -199,16 +190,16 @@ class _Step:
             return terms_RW.gather(1, offset_R.clamp(0, terms_RW.shape[1] - 1)[:, None])[:, 0]
 
         def string(number_R: Tensor) -> tuple[Tensor, Tensor]:
-            at_R = torch.minimum(number_R, term(_Col.NUM_STRINGS) - 1).clamp(min=0)
-            start_R = word(term(_Col.LENGTHS) + 2 * at_R)
-            return start_R, word(term(_Col.LENGTHS) + 2 * at_R + 1)
+            at_R = torch.minimum(number_R, term(Column.NUM_STRINGS) - 1).clamp(min=0)
+            start_R = word(term(Column.LENGTHS) + 2 * at_R)
+            return start_R, word(term(Column.LENGTHS) + 2 * at_R + 1)
 
-        used_R, t_R = state.used_R, position_R - (term(_Col.END) - term(_Col.HEADER))
-        maximum_R, minimum_R = term(_Col.MAXIMUM), term(_Col.MINIMUM)
+        used_R, t_R = state.used_R, position_R - (term(Column.END) - term(Column.HEADER))
+        maximum_R, minimum_R = term(Column.MAXIMUM), term(Column.MINIMUM)
         has_ended_R = state.end_R >= 0
-        is_cut_R = state.kind_R == _BUDGET
-        ending_R = torch.where(is_cut_R, term(_Col.CUT), term(_Col.END))
-        past_R = torch.where(is_cut_R, term(_Col.LENGTHS), term(_Col.CUT))
+        is_cut_R = state.kind_R == BUDGET
+        ending_R = torch.where(is_cut_R, term(Column.CUT), term(Column.END))
+        past_R = torch.where(is_cut_R, term(Column.LENGTHS), term(Column.CUT))
         in_ending_R = has_ended_R & (position_R - state.end_R < past_R - ending_R)
         last_R, last_length_R = string(used_R - 1)
         since_R = position_R - state.events_RE[:, 0]
@@ -222,17 +213,17 @@ class _Step:
         is_first_R &= thinks_R & ~cuts_R
         attempts_R = attempts_R & thinks_R & ~cuts_R & ~is_first_R
         next_R, next_length_R = string(used_R)
-        wants_more_R = (used_R < term(_Col.EXTENDS)) | (t_R < minimum_R)
+        wants_more_R = (used_R < term(Column.EXTENDS)) | (t_R < minimum_R)
         extends_R = attempts_R & wants_more_R & (t_R + next_length_R + 1 <= maximum_R)
         is_held_R = attempts_R & ~extends_R & (t_R < minimum_R)
         ends_R = attempts_R & ~extends_R & ~is_held_R
         says_R = extends_R & (next_length_R > 0)
-        offset_R = torch.where(in_header_R, term(_Col.HEADER) + position_R, 0)
+        offset_R = torch.where(in_header_R, term(Column.HEADER) + position_R, 0)
         for chosen_R, at_R in (
             (in_ending_R, ending_R + position_R - state.end_R),
             (in_extend_R, last_R + since_R),
-            (cuts_R, term(_Col.CUT)),
-            (ends_R, term(_Col.END)),
+            (cuts_R, term(Column.CUT)),
+            (ends_R, term(Column.END)),
             (says_R, next_R),
         ):
             offset_R = torch.where(chosen_R, at_R, offset_R)
@@ -244,31 +235,13 @@ class _Step:
                 used_R + extends_R,
                 torch.where(extends_R[:, None], pushed_RE, state.events_RE),
                 torch.where(cuts_R | ends_R, position_R, state.end_R),
-                state.kind_R + _BUDGET * cuts_R + _NATURAL * ends_R,
+                state.kind_R + BUDGET * cuts_R + NATURAL * ends_R,
             ),
             token_R=word(offset_R),
             is_forced_R=is_forced_R,
             is_masked_R=is_masked_R,
             is_free_R=thinks_R & ~is_forced_R,
         )
-
-
-def _row(plan: Plan, seed: int) -> list[int]:
-    """Lay out terms and strings: header, end, cut, then (start, length) and words of extends."""
-    marks = plan.delimiters
-    header = int(_Col.WORDS)
-    end = header + len(marks.header)
-    cut = end + len(marks.end)
-    lengths = cut + len(marks.cut)
-    strings = lengths + 2 * len(plan.extend_with)
-    table: list[int] = []
-    words: list[int] = []
-    for ids in plan.extend_with:
-        table += [strings + len(words), len(ids)]
-        words += ids
-    terms = [plan.maximum, plan.minimum, plan.extends, seed, plan.sampling.top_k]
-    places = [header, end, cut, lengths, strings, len(plan.extend_with)]
-    return [*terms, *places, *marks.header, *marks.end, *marks.cut, *table, *words]
 
 
 def _mask(logits_RV: Tensor, attempts: Tensor, rows_R: Tensor) -> None:

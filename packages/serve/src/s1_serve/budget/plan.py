@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from s1_core import chat
 from s1_core.errors import UserError
@@ -14,6 +15,8 @@ from s1_serve.completions import Sampling
 from s1_serve.config import ThinkingBudget
 
 Encode = Callable[[str], tuple[int, ...]]
+End = Literal["natural", "budget", "length"]
+"""how thinking ended: by itself, at the maximum, or not before the room did"""
 
 
 @dataclass(frozen=True, kw_only=True)

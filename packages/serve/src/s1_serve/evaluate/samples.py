@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from s1_core import answers, chat
 from s1_core.records import Question
-from s1_serve.budget.loop import Outcome
+from s1_serve.budget.outcome import Outcome
 from s1_serve.text import Codec
 
 

@@ -1,0 +1,51 @@
+"""One finished answer in token ids, and how to read it from what an engine returned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from s1_serve.budget.plan import End, Plan
+from s1_serve.completions import Completion, FinishReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One finished answer. `thinking_ids` count from after the header, extend strings included."""
+
+    header_ids: tuple[int, ...]
+    thinking_ids: tuple[int, ...]
+    ending_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+    end: End
+    extends: int
+    finish_reason: FinishReason
+
+    @property
+    def output_ids(self) -> tuple[int, ...]:
+        return self.header_ids + self.thinking_ids + self.ending_ids + self.answer_ids
+
+    @staticmethod
+    def read(output: Completion, plan: Plan, extends: int, end: End) -> Outcome:
+        """Part the tokens of one request; `extends` and `end` are what the machine decided.
+
+        Thinking holds no token that attempts an end, so the first of them opens the end string.
+        """
+        marks, ids = plan.delimiters, output.token_ids
+        start = len(marks.header)
+        if end == "length":
+            thought, answer = len(ids), len(ids)
+        elif end == "budget":
+            thought = start + plan.maximum
+            answer = thought + len(marks.cut)
+        else:
+            thought = ids.index(marks.end[0], start)
+            answer = thought + len(marks.end)
+        return Outcome(
+            header_ids=ids[:start],
+            thinking_ids=ids[start:thought],
+            ending_ids=ids[thought:answer],
+            answer_ids=ids[answer:],
+            end=end,
+            extends=extends,
+            finish_reason=output.finish_reason,
+        )

@@ -1,0 +1,72 @@
+"""A plan as the machine keeps it and as it travels to the engine: one row of integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from s1_serve.budget.plan import Plan
+
+UNDECIDED, NATURAL, BUDGET = 0, 1, 2
+"""how thinking has ended"""
+
+
+class Column(IntEnum):
+    """Columns of a slot's terms, behind which its strings lie."""
+
+    MAXIMUM, MINIMUM, EXTENDS, SEED, IS_SEEDED, TOP_K = range(6)
+    HEADER, END, CUT, LENGTHS, NUM_STRINGS, WORDS = range(6, 12)
+
+
+class Drawn(Protocol):
+    """How a request is drawn; vLLM's SamplingParams are such."""
+
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def top_k(self) -> int: ...
+    @property
+    def min_p(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A plan as the machine keeps it: integers that travel to the engine, and numbers."""
+
+    words: list[int]
+    temperature: float
+    top_p: float
+    min_p: float
+
+    @staticmethod
+    def of(words: list[int], sampling: Drawn) -> Terms:
+        """Take packed words, and the numbers from what the engine was told."""
+        words = [*words[: Column.TOP_K], max(sampling.top_k, 0), *words[Column.TOP_K + 1 :]]
+        return Terms(words, sampling.temperature, sampling.top_p, sampling.min_p)
+
+    @staticmethod
+    def pack(plan: Plan, seed: int) -> Terms:
+        """Lay out a plan; `seed` is the request's own also where the plan names none."""
+        return Terms.of(_words(plan, seed), plan.sampling)
+
+
+def _words(plan: Plan, seed: int) -> list[int]:
+    """Lay out terms and strings: header, end, cut, then (start, length) and words of extends."""
+    marks = plan.delimiters
+    header = int(Column.WORDS)
+    end = header + len(marks.header)
+    cut = end + len(marks.end)
+    lengths = cut + len(marks.cut)
+    strings = lengths + 2 * len(plan.extend_with)
+    table: list[int] = []
+    words: list[int] = []
+    for ids in plan.extend_with:
+        table += [strings + len(words), len(ids)]
+        words += ids
+    is_seeded = int(plan.sampling.seed is not None)
+    terms = [plan.maximum, plan.minimum, plan.extends, seed, is_seeded, plan.sampling.top_k]
+    places = [header, end, cut, lengths, len(plan.extend_with)]
+    return [*terms, *places, *marks.header, *marks.end, *marks.cut, *table, *words]
