@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 _NAME, _JOB = "s1", "job"
-_LATE_S = 60.0
+_LATE_S = 30.0
 _KEEP_ALIVE_S, _MISSED = 5, 12
 """a machine is gone after a minute of silence; clocks may differ by less"""
 

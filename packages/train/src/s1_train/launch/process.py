@@ -5,6 +5,7 @@ What it ends with is left as a fault; the launcher says it once for all processe
 
 from __future__ import annotations
 
+import atexit
 import errno
 import functools
 import logging
@@ -14,6 +15,7 @@ import traceback
 import warnings
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 from s1_core.errors import S1Error, UserError
 from s1_core.processes import die_with_parent
@@ -95,5 +97,17 @@ def _crash(
         sys.__excepthook__(kind, error, trace)
 
 
+def _end(code: int) -> NoReturn:
+    """End as an interpreter does, but for the last part.
+
+    There threads that torch has left running abort one process in some dozens, all work done
+    ("terminate called without an active exception", under fsdp2 and zero3 on gloo).
+    """
+    atexit._run_exitfuncs()  # W&B sends its last lines there
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())
