@@ -5,11 +5,14 @@ import random
 import pytest
 
 from integration.serve.test_engine import planned, prompts
+from s1_serve import engine as module
 from s1_serve.budget import loop
 from s1_serve.completions import Sampling
-from s1_serve.config import ThinkingBudget
+from s1_serve.config import ServeConfig, ThinkingBudget
+from s1_serve.model import open_model
 
 pytestmark = pytest.mark.engine
+CRAMPED_GIB = 0.001
 
 
 def both(engine, asked, plans):
@@ -54,3 +57,34 @@ def test_a_seed_gives_the_same_answer_whatever_the_batch(engine):
     together = engine.answer(asked, plans)
     alone = [engine.answer([p], [plan])[0] for p, plan in zip(asked, plans, strict=True)]
     assert together == alone
+
+
+def test_preemption_and_chunked_prefill_change_nothing(model_folder, engine, monkeypatch):
+    """A cache for a third of the requests, prompts in parts of 64 tokens."""
+    plain = module.engine_options
+
+    def cramped(model, config):
+        return plain(model, config) | {
+            "enable_chunked_prefill": True,
+            "max_num_batched_tokens": 64,
+        }
+
+    monkeypatch.setattr(module, "engine_options", cramped)
+    config = ServeConfig(kv_cache_gib=CRAMPED_GIB, max_num_seqs=48)
+    small = module.Engine(open_model(str(model_folder)), config)
+    asked = prompts(engine, 48)
+    plans = [planned(engine, p, ThinkingBudget(max=200, extends=2)) for p in asked]
+    scheduler = type(small._vllm.engine_core.engine_core.scheduler)
+    plainly, preempted = scheduler._preempt_request, []
+
+    def counted(self, request, *rest, **options):
+        preempted.append(request.request_id)
+        return plainly(self, request, *rest, **options)
+
+    monkeypatch.setattr(scheduler, "_preempt_request", counted)
+    inside = small.answer(asked, plans)
+    assert len(preempted) > 5
+    monkeypatch.undo()
+    assert inside == loop.drive(
+        [loop.machine(prompt, plan) for prompt, plan in zip(asked, plans, strict=True)], engine
+    )
