@@ -59,22 +59,28 @@ def test_a_seed_gives_the_same_answer_whatever_the_batch(engine):
     assert together == alone
 
 
-def test_preemption_and_chunked_prefill_change_nothing(model_folder, engine, monkeypatch):
-    """A cache for a third of the requests, prompts in parts of 64 tokens."""
+@pytest.fixture(scope="session")
+def cramped(model_folder, engine):
+    """An engine with a cache for some of its requests, which reads prompts in parts of 64 tokens.
+
+    It lives as long as the session: vLLM takes the groups of all engines down with the first.
+    """
     plain = module.engine_options
 
-    def cramped(model, config):
-        return plain(model, config) | {
-            "enable_chunked_prefill": True,
-            "max_num_batched_tokens": 64,
-        }
+    def chunked(model, config):
+        parts = {"enable_chunked_prefill": True, "max_num_batched_tokens": 64}
+        return plain(model, config) | parts
 
-    monkeypatch.setattr(module, "engine_options", cramped)
-    config = ServeConfig(kv_cache_gib=CRAMPED_GIB, max_num_seqs=48)
-    small = module.Engine(open_model(str(model_folder)), config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "engine_options", chunked)
+        config = ServeConfig(kv_cache_gib=CRAMPED_GIB, max_num_seqs=48)
+        return module.Engine(open_model(str(model_folder)), config)
+
+
+def test_preemption_and_chunked_prefill_change_nothing(cramped, engine, monkeypatch):
     asked = prompts(engine, 48)
     plans = [planned(engine, p, ThinkingBudget(max=200, extends=2)) for p in asked]
-    scheduler = type(small._vllm.engine_core.engine_core.scheduler)
+    scheduler = type(cramped._vllm.engine_core.engine_core.scheduler)
     plainly, preempted = scheduler._preempt_request, []
 
     def counted(self, request, *rest, **options):
@@ -82,9 +88,8 @@ def test_preemption_and_chunked_prefill_change_nothing(model_folder, engine, mon
         return plainly(self, request, *rest, **options)
 
     monkeypatch.setattr(scheduler, "_preempt_request", counted)
-    inside = small.answer(asked, plans)
+    inside = cramped.answer(asked, plans)
     assert len(preempted) > 5
-    monkeypatch.undo()
     assert inside == loop.drive(
         [loop.machine(prompt, plan) for prompt, plan in zip(asked, plans, strict=True)], engine
     )
