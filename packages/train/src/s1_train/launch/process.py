@@ -100,7 +100,7 @@ def _crash(
 def _end(code: int) -> NoReturn:
     """End as an interpreter does, but for the last part.
 
-    There threads that torch has left running abort one process in some dozens, all work done
+    There threads that torch has left running abort a process now and then, all work done
     ("terminate called without an active exception", under fsdp2 and zero3 on gloo).
     """
     atexit._run_exitfuncs()  # W&B sends its last lines there
