@@ -16,7 +16,7 @@ import torch
 from s1_serve.budget import loop
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Plan
-from s1_serve.budget.request import Board, Ticket
+from s1_serve.budget.request import KEY, Board, Ticket
 from s1_serve.budget.terms import Terms
 from s1_serve.completions import Completion
 from unit.serve.fake_model import MARKS, VOCABULARY, FakeModel
@@ -58,7 +58,7 @@ class Runner:
     """As much of vLLM's V2 runner as a processor can notice."""
 
     def __init__(self, path, seed):
-        from s1_serve.budget.processor import SETTINGS, BudgetProcessor
+        from s1_serve.budget.processor import BudgetProcessor
 
         self.rng = random.Random(seed)
         self.board = Board(path, NUM_SLOTS + 4)
@@ -72,7 +72,7 @@ class Runner:
             "path": str(path),
         }
         self.processor = BudgetProcessor(
-            SimpleNamespace(additional_config={SETTINGS: settings}),
+            SimpleNamespace(additional_config={KEY: settings}),
             SimpleNamespace(device=torch.device("cpu"), max_num_reqs=NUM_SLOTS, **self.lengths),
         )
         self.free = list(range(NUM_SLOTS))
@@ -142,9 +142,7 @@ def test_a_random_schedule_ends_as_the_loop_does(tmp_path):
                 request = preempted.pop(0)
             else:
                 prompt, plan = waiting.pop()
-                held = runner.board.ticket()
-                request = Request(prompt, plan, held.__enter__())
-                request.held = held
+                request = Request(prompt, plan, runner.board.take())
             runner.begin(request)
             running.append(request)
         if not running:
@@ -156,7 +154,7 @@ def test_a_random_schedule_ends_as_the_loop_does(tmp_path):
             num_done += 1
             running.remove(request)
             runner.leave(request)
-            request.held.__exit__(None, None, None)
+            runner.board.give_back(request.ticket)
     assert num_done == 150 and runner.num_preempted > 50 and runner.num_discarded > 100
 
 

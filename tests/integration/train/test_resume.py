@@ -91,7 +91,7 @@ def test_muon_and_packing_resume_exactly(s1k: Path, tmp_path: Path) -> None:
     process = start_until(folder, s1k, 15, *recipe)
     process.kill()
     process.wait()
-    goes_on(folder, s1k, calm, *recipe)
+    assert " from step " in goes_on(folder, s1k, calm, *recipe)
 
 
 @pytest.mark.slow

@@ -140,3 +140,9 @@ def test_a_service_that_cannot_be_reached_at_the_start(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     assert loggers.build(["mlflow"], RunFolder(tmp_path), {"seed": 1}, 0) == []
     assert "warning: mlflow failed, the run goes on without it" in capsys.readouterr().err
+
+
+def test_what_our_own_code_says_of_the_folder_is_no_service_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "loggers.json").write_text("{cut")
+    with pytest.raises(UserError, match="is damaged"):
+        loggers.build(["mlflow"], RunFolder(tmp_path), {"seed": 1}, 0)

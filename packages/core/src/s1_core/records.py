@@ -118,7 +118,7 @@ def from_table(table: pa.Table, cls: type[RecordT]) -> list[RecordT]:
     _check_names(set(table.column_names), set(schema.names), cls)
     try:
         table = table.select(schema.names).cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+    except (pa.ArrowNotImplementedError, ValueError) as error:  # ArrowInvalid is a ValueError
         raise UserError(f"the table does not hold {cls.__name__} records: {error}") from error
     for field in schema:
         if not field.nullable and table.column(field.name).null_count:

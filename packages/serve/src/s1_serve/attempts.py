@@ -34,13 +34,13 @@ def main(config: AttemptsConfig) -> None:
     }
     out = Path(config.out)
     if artifacts.is_current(out, **identity):
-        _say(f"up to date: {out}")
+        cli.say(f"up to date: {out}")
         return
     with artifacts.create(out, **identity) as draft:
         rows = list(_attempts(questions.read("questions", Question), config, Cache(out)))
         draft.write("attempts", rows, Attempt)
     num_cut = sum(row.finish_reason == "length" for row in rows)
-    _say(f"{len(rows)} attempts, {num_cut} of them cut: {out}")
+    cli.say(f"{len(rows)} attempts, {num_cut} of them cut: {out}")
 
 
 def _attempts(
@@ -90,10 +90,6 @@ def _request(question: Question, config: AttemptsConfig, engine: Engine) -> Comp
         stop_ids=model.stop_ids,
         sampling=Sampling(temperature=config.temperature, seed=seed),
     )
-
-
-def _say(line: str) -> None:
-    cli.say(line)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from s1_core.errors import UserError
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Plan, delimiters
-from s1_serve.budget.request import Board, Ticket
+from s1_serve.budget.request import KEY, Board, Ticket
 from s1_serve.budget.terms import Terms
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
@@ -56,33 +55,37 @@ class Engine:
         order = [self._add(request, RequestOutputKind.FINAL_ONLY) for request in requests]
         done: dict[str, Completion] = {}
         while self._vllm.has_unfinished_requests():
-            for output in self._vllm.step():
-                tokens, reason = _heard(output)
-                if reason:
-                    done[output.request_id] = _completion(tokens, reason)
+            done.update(self._finished())
         return [done[name] for name in order]
 
     def answer(self, prompts: Sequence[tuple[int, ...]], plans: Sequence[Plan]) -> list[Outcome]:
         """Answer all prompts within their plans, in one continuous batch, in their order."""
         outcomes: dict[int, Outcome] = {}
         waiting = list(enumerate(zip(prompts, plans, strict=True)))[::-1]
-        running: dict[str, tuple[int, Plan, Ticket, ExitStack]] = {}
-        while waiting or running:
-            while waiting and len(running) < self.board.num_slots:
-                index, (prompt, plan) = waiting.pop()
-                stack = ExitStack()
-                ticket = stack.enter_context(self.board.ticket())
-                name = self._add_planned(prompt, plan, ticket)
-                running[name] = (index, plan, ticket, stack)
-            for output in self._vllm.step():
-                tokens, reason = _heard(output)
-                if reason:
-                    index, plan, ticket, stack = running.pop(output.request_id)
-                    extends, end = self.board.decided(ticket)
-                    stack.close()
-                    completion = _completion(tokens, reason)
-                    outcomes[index] = Outcome.read(completion, plan, extends, end)
+        running: dict[str, tuple[int, Plan, Ticket]] = {}
+        try:
+            while waiting or running:
+                while waiting and self.board.has_room:
+                    index, (prompt, plan) = waiting.pop()
+                    ticket = self.board.take()
+                    running[self._add_planned(prompt, plan, ticket)] = (index, plan, ticket)
+                for name, completion in self._finished():
+                    index, plan, ticket = running.pop(name)
+                    decided = self.board.decided(ticket)
+                    self.board.give_back(ticket)
+                    outcomes[index] = Outcome.read(completion, plan, *decided)
+        finally:
+            self._vllm.abort_request(list(running))
+            for _, _, ticket in running.values():
+                self.board.give_back(ticket)
         return [outcomes[index] for index in range(len(outcomes))]
+
+    def _finished(self) -> Iterator[tuple[str, Completion]]:
+        """Take one step and give the requests that ended in it."""
+        for output in self._vllm.step():
+            tokens, reason = _heard(output)
+            if reason:
+                yield output.request_id, _completion(tokens, reason)
 
     def _add_planned(self, prompt: tuple[int, ...], plan: Plan, ticket: Ticket) -> str:
         from vllm.sampling_params import RequestOutputKind
@@ -204,7 +207,7 @@ def engine_options(model: Model, config: ServeConfig) -> dict[str, Any]:
 
 def budget_options(model: Model, board: Board) -> dict[str, Any]:
     """Give the settings that put the machine into an engine."""
-    from s1_serve.budget.processor import NAME, SETTINGS
+    from s1_serve.budget.processor import NAME
 
     marks = delimiters(model.format, model.text.encode, model.stop_ids)
     settings = {
@@ -212,7 +215,7 @@ def budget_options(model: Model, board: Board) -> dict[str, Any]:
         "attempt_ids": list(marks.attempt_ids),
         "path": str(board.path),
     }
-    return {"logits_processors": [NAME], "additional_config": {SETTINGS: settings}}
+    return {"logits_processors": [NAME], "additional_config": {KEY: settings}}
 
 
 def _start(model: Model, config: ServeConfig, board: Board) -> LLMEngine:

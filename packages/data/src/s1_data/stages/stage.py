@@ -32,13 +32,9 @@ class Stage:
     def ensure(self, write: Callable[[Draft], str]) -> Artifact:
         """Return the artifact, calling `write` if it is not current; `write` says what it holds."""
         if self.is_current():
-            _say(f"up to date: {self.out}")
+            cli.say(f"up to date: {self.out}")
         else:
             with artifacts.create(self.out, **self.identity) as draft:
                 summary = write(draft)
-            _say(f"{summary}: {self.out}")
+            cli.say(f"{summary}: {self.out}")
         return artifacts.load(self.out)
-
-
-def _say(line: str) -> None:
-    cli.say(line)

@@ -167,6 +167,61 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class _Words:
+    """The packed terms of each row, by name."""
+
+    terms_RW: Tensor
+
+    def term(self, column: Column) -> Tensor:
+        return self.terms_RW[:, column]
+
+    def word(self, offset_R: Tensor) -> Tensor:
+        last = self.terms_RW.shape[1] - 1
+        return self.terms_RW.gather(1, offset_R.clamp(0, last)[:, None])[:, 0]
+
+    def string(self, number_R: Tensor) -> tuple[Tensor, Tensor]:
+        """Find an extend string, (offset, length); the last one again and again."""
+        number_R = torch.minimum(number_R, self.term(Column.NUM_STRINGS) - 1).clamp(min=0)
+        entry_R = self.term(Column.LENGTHS) + 2 * number_R
+        return self.word(entry_R), self.word(entry_R + 1)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where each row is by what was decided before; in a forced string, its next token's offset."""
+
+    thinks_R: Tensor
+    is_first_R: Tensor
+    """no thought yet, or none since an extend string"""
+    in_string_R: Tensor
+    offset_R: Tensor
+    num_thought_R: Tensor
+
+    @staticmethod
+    def of(words: _Words, state: State, position_R: Tensor) -> _Place:
+        header_R, end_R, cut_R = map(words.term, (Column.HEADER, Column.END, Column.CUT))
+        t_R = position_R - (end_R - header_R)
+        in_header_R, has_ended_R = t_R < 0, state.end_R >= 0
+        is_cut_R = state.kind_R == BUDGET
+        ending_R = torch.where(is_cut_R, cut_R, end_R)
+        behind_R = torch.where(is_cut_R, words.term(Column.LENGTHS), cut_R)
+        since_end_R = position_R - state.end_R
+        in_ending_R = has_ended_R & (since_end_R < behind_R - ending_R)
+        extend_R, length_R = words.string(state.used_R - 1)
+        since_R = position_R - state.events_RE[:, 0]
+        has_extended_R = (state.used_R > 0) & ~has_ended_R
+        in_extend_R = has_extended_R & (since_R < length_R)
+        offset_R = torch.where(in_ending_R, ending_R + since_end_R, header_R + position_R)
+        return _Place(
+            thinks_R=~(in_header_R | has_ended_R | in_extend_R),
+            is_first_R=(t_R == 0) | (has_extended_R & (since_R == length_R)),
+            in_string_R=in_header_R | in_ending_R | in_extend_R,
+            offset_R=torch.where(in_extend_R, extend_R + since_R, offset_R),
+            num_thought_R=t_R,
+        )
+
+
+@dataclass(frozen=True)
 class _Step:
     """The rules at one position of each row, and the state behind it."""
 
@@ -182,64 +237,35 @@ class _Step:
     @staticmethod
     def of(terms_RW: Tensor, state: State, position_R: Tensor, attempts_R: Tensor) -> _Step:
         """Apply the rules in their order; `attempts_R` says who would end by itself."""
-
-        def term(column: int) -> Tensor:
-            return terms_RW[:, column]
-
-        def word(offset_R: Tensor) -> Tensor:
-            return terms_RW.gather(1, offset_R.clamp(0, terms_RW.shape[1] - 1)[:, None])[:, 0]
-
-        def string(number_R: Tensor) -> tuple[Tensor, Tensor]:
-            at_R = torch.minimum(number_R, term(Column.NUM_STRINGS) - 1).clamp(min=0)
-            start_R = word(term(Column.LENGTHS) + 2 * at_R)
-            return start_R, word(term(Column.LENGTHS) + 2 * at_R + 1)
-
-        used_R, t_R = state.used_R, position_R - (term(Column.END) - term(Column.HEADER))
-        maximum_R, minimum_R = term(Column.MAXIMUM), term(Column.MINIMUM)
-        has_ended_R = state.end_R >= 0
-        is_cut_R = state.kind_R == BUDGET
-        ending_R = torch.where(is_cut_R, term(Column.CUT), term(Column.END))
-        past_R = torch.where(is_cut_R, term(Column.LENGTHS), term(Column.CUT))
-        in_ending_R = has_ended_R & (position_R - state.end_R < past_R - ending_R)
-        last_R, last_length_R = string(used_R - 1)
-        since_R = position_R - state.events_RE[:, 0]
-        has_extended_R = used_R > 0
-        in_header_R = t_R < 0
-        in_extend_R = ~has_ended_R & has_extended_R & (since_R < last_length_R)
-        thinks_R = ~(in_header_R | has_ended_R | in_extend_R)
-        # Rule 1, rule 2, rule 3.
-        cuts_R = thinks_R & (t_R >= maximum_R)
-        is_first_R = (t_R == 0) | (has_extended_R & (since_R == last_length_R))
-        is_first_R &= thinks_R & ~cuts_R
-        attempts_R = attempts_R & thinks_R & ~cuts_R & ~is_first_R
-        next_R, next_length_R = string(used_R)
-        wants_more_R = (used_R < term(Column.EXTENDS)) | (t_R < minimum_R)
-        extends_R = attempts_R & wants_more_R & (t_R + next_length_R + 1 <= maximum_R)
-        is_held_R = attempts_R & ~extends_R & (t_R < minimum_R)
+        words = _Words(terms_RW)
+        place, term = _Place.of(words, state, position_R), words.term
+        t_R, maximum_R = place.num_thought_R, term(Column.MAXIMUM)
+        cuts_R = place.thinks_R & (t_R >= maximum_R)  # rule 1
+        thinks_R = place.thinks_R & ~cuts_R
+        is_first_R = thinks_R & place.is_first_R  # rule 2
+        attempts_R = attempts_R & thinks_R & ~is_first_R  # rule 3
+        next_R, length_R = words.string(state.used_R)
+        is_short_R = t_R < term(Column.MINIMUM)
+        wants_more_R = (state.used_R < term(Column.EXTENDS)) | is_short_R
+        extends_R = attempts_R & wants_more_R & (t_R + length_R + 1 <= maximum_R)
+        is_held_R = attempts_R & ~extends_R & is_short_R
         ends_R = attempts_R & ~extends_R & ~is_held_R
-        says_R = extends_R & (next_length_R > 0)
-        offset_R = torch.where(in_header_R, term(Column.HEADER) + position_R, 0)
-        for chosen_R, at_R in (
-            (in_ending_R, ending_R + position_R - state.end_R),
-            (in_extend_R, last_R + since_R),
-            (cuts_R, term(Column.CUT)),
-            (ends_R, term(Column.END)),
-            (says_R, next_R),
-        ):
-            offset_R = torch.where(chosen_R, at_R, offset_R)
+        says_R = extends_R & (length_R > 0)
+        offset_R = torch.where(cuts_R, term(Column.CUT), place.offset_R)
+        offset_R = torch.where(ends_R, term(Column.END), offset_R)
+        offset_R = torch.where(says_R, next_R, offset_R)
+        is_forced_R = place.in_string_R | cuts_R | ends_R | says_R
         pushed_RE = torch.cat([position_R[:, None], state.events_RE[:, :-1]], 1)
-        is_masked_R = is_first_R | is_held_R | (extends_R & ~says_R)
-        is_forced_R = in_header_R | in_ending_R | in_extend_R | cuts_R | ends_R | says_R
         return _Step(
             state=State(
-                used_R + extends_R,
+                state.used_R + extends_R,
                 torch.where(extends_R[:, None], pushed_RE, state.events_RE),
                 torch.where(cuts_R | ends_R, position_R, state.end_R),
                 state.kind_R + BUDGET * cuts_R + NATURAL * ends_R,
             ),
-            token_R=word(offset_R),
+            token_R=words.word(offset_R),
             is_forced_R=is_forced_R,
-            is_masked_R=is_masked_R,
+            is_masked_R=is_first_R | is_held_R | (extends_R & ~says_R),
             is_free_R=thinks_R & ~is_forced_R,
         )
 

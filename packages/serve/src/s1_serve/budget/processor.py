@@ -20,7 +20,7 @@ from vllm.v1.sample.logits_processor.interface import LogitsProcessor as V1Proce
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as V2Processor
 
 from s1_serve.budget.machine import Machine
-from s1_serve.budget.request import open_rows, read
+from s1_serve.budget.request import KEY, open_rows, read
 from s1_serve.budget.terms import Terms
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     )
 
 NAME = f"{__name__}:BudgetProcessor"
-SETTINGS = "s1_budget"
-"""key of additional_config: {num_slots, attempt_ids, path}"""
 _NOBODY = -1
 
 
@@ -44,7 +42,7 @@ class BudgetProcessor(V1Processor, V2Processor):
         self, vllm_config: VllmConfig, place: torch.device | LogitsProcRequestState, *_: Any
     ) -> None:
         given: Any = vllm_config.additional_config
-        settings = given[SETTINGS]
+        settings = given[KEY]
         num_slots = settings["num_slots"]
         is_v1 = isinstance(place, torch.device)
         self._requests: Any = None if is_v1 else place
@@ -115,7 +113,8 @@ class BudgetProcessor(V1Processor, V2Processor):
         ticket, words = found
         if self._numbers[ticket.slot] != ticket.number:
             self._numbers[ticket.slot] = ticket.number
-            self._machine.admit(ticket.slot, Terms.of(words, params))
+            terms = Terms(words, params.temperature, params.top_p, params.min_p)
+            self._machine.admit(ticket.slot, terms)
         return ticket.slot
 
     def _v1_rows(self, logits: Tensor) -> tuple[NDArray[np.int64], Tensor]:

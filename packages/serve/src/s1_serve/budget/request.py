@@ -6,8 +6,6 @@ machine decided lies in a file of one row a slot, which the engine's process wri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ from s1_core.errors import S1Error
 from s1_serve.budget.plan import End
 from s1_serve.budget.terms import BUDGET, NATURAL, Terms
 
-EXTRA = "s1_budget"
+KEY = "s1_budget"
+"""in a request's extra_args, and in the engine's additional_config"""
 _ENDS: dict[int, End] = {NATURAL: "natural", BUDGET: "budget"}
 
 
@@ -32,14 +31,14 @@ class Ticket:
 
     def extra_args(self, terms: Terms) -> dict[str, Any]:
         """Write what the processor needs."""
-        return {EXTRA: [self.slot, self.number, *terms.words]}
+        return {KEY: [self.slot, self.number, *terms.words]}
 
 
 def read(extra_args: dict[str, Any] | None) -> tuple[Ticket, list[int]] | None:
     """Read what `extra_args` wrote; None in a request without a budget."""
-    if not extra_args or EXTRA not in extra_args:
+    if not extra_args or KEY not in extra_args:
         return None
-    slot, number, *words = extra_args[EXTRA]
+    slot, number, *words = extra_args[KEY]
     return Ticket(slot=slot, number=number), words
 
 
@@ -58,21 +57,25 @@ class Board:
         self._rows = open_rows(self.path, self.num_slots)
         self._free = list(range(self.num_slots))[::-1]
 
-    @contextmanager
-    def ticket(self) -> Iterator[Ticket]:
-        """Take a slot for as long as a request lives.
+    @property
+    def has_room(self) -> bool:
+        """Say whether a slot is free."""
+        return bool(self._free)
+
+    def take(self) -> Ticket:
+        """Take a slot for a request.
 
         Raises:
             S1Error: all are taken; admission control keeps requests below their number.
         """
         if not self._free:
             raise S1Error(f"all {self.num_slots} slots for budgets are taken")
-        slot = self._free.pop()
         self._number += 1
-        try:
-            yield Ticket(slot=slot, number=self._number)
-        finally:
-            self._free.append(slot)
+        return Ticket(slot=self._free.pop(), number=self._number)
+
+    def give_back(self, ticket: Ticket) -> None:
+        """Free the slot of a request that the engine no longer runs."""
+        self._free.append(ticket.slot)
 
     def decided(self, ticket: Ticket) -> tuple[int, End]:
         """Say how many extends were forced and how thinking ended; length where it did not."""

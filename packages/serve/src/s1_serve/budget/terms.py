@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
 
 from s1_serve.budget.plan import Plan
 
@@ -19,19 +18,6 @@ class Column(IntEnum):
     HEADER, END, CUT, LENGTHS, NUM_STRINGS, WORDS = range(6, 12)
 
 
-class Drawn(Protocol):
-    """How a request is drawn; vLLM's SamplingParams are such."""
-
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def top_p(self) -> float: ...
-    @property
-    def top_k(self) -> int: ...
-    @property
-    def min_p(self) -> float: ...
-
-
 @dataclass(frozen=True)
 class Terms:
     """A plan as the machine keeps it: integers that travel to the engine, and numbers."""
@@ -42,15 +28,10 @@ class Terms:
     min_p: float
 
     @staticmethod
-    def of(words: list[int], sampling: Drawn) -> Terms:
-        """Take packed words, and the numbers from what the engine was told."""
-        words = [*words[: Column.TOP_K], max(sampling.top_k, 0), *words[Column.TOP_K + 1 :]]
-        return Terms(words, sampling.temperature, sampling.top_p, sampling.min_p)
-
-    @staticmethod
     def pack(plan: Plan, seed: int) -> Terms:
         """Lay out a plan; `seed` is the request's own also where the plan names none."""
-        return Terms.of(_words(plan, seed), plan.sampling)
+        drawn = plan.sampling
+        return Terms(_words(plan, seed), drawn.temperature, drawn.top_p, drawn.min_p)
 
 
 def _words(plan: Plan, seed: int) -> list[int]:

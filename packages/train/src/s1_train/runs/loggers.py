@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s1_core import cli
+from s1_core.errors import S1Error
 from s1_train.runs.folder import RunFolder, read_json, write_json
 
 if TYPE_CHECKING:
@@ -43,13 +45,10 @@ class Log:
         self._try(lambda: self.logger.finalize(status))
 
     def _try(self, call: Callable[[], None]) -> None:
-        if self.is_lost:
-            return
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - whatever a client may raise
-            self.is_lost = True
-            _warn(self.name, error)
+        if not self.is_lost:
+            with _spared(self.name) as lost:
+                call()
+            self.is_lost = bool(lost)
 
 
 def build(
@@ -58,19 +57,28 @@ def build(
     """Open the loggers named; the run's recipe goes along as hyperparameters."""
     logs = []
     for name in names:
-        try:
+        with _spared(name):
             log = _log(name, folder, resumed_step)
             log.logger.log_hyperparams(dict(recipe))
-        except Exception as error:  # noqa: BLE001 - whatever a client may raise
-            _warn(name, error)
-        else:
             logs.append(log)
     return logs
 
 
-def _warn(name: str, error: Exception) -> None:
-    what = " ".join(str(error).split())[:200]
-    cli.say(f"warning: {name} failed, the run goes on without it: {type(error).__name__}: {what}")
+@contextmanager
+def _spared(name: str) -> Iterator[list[Exception]]:
+    """Spare the run the failure of a service: say it, and leave it in the list.
+
+    What our own code says of the run folder still flies.
+    """
+    lost: list[Exception] = []
+    try:
+        yield lost
+    except S1Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - clients raise types of their own, with no base
+        lost.append(error)
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        cli.say(f"warning: {name} failed, the run goes on without it: {what}")
 
 
 def _log(name: str, folder: RunFolder, resumed_step: int) -> Log:
