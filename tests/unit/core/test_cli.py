@@ -256,7 +256,24 @@ def test_a_stop_that_ends_in_an_error_of_its_own_is_still_75() -> None:
         except KeyboardInterrupt as swallowed:
             raise ValueError("as C code does that lost the interruption") from swallowed
 
-    assert ended(main, "--out", "x") == 75
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        assert ended(main, "--out", "x") == 75
+    finally:
+        signal.signal(signal.SIGTERM, former)  # a verb on its way out hears no more
+
+
+def test_a_second_request_does_not_kill_a_verb_on_its_way_out(tmp_path: Path) -> None:
+    slow = "import atexit, os, time\natexit.register(lambda: (os.close(1), time.sleep(1)))\n"
+    (tmp_path / "verb.py").write_text(slow + VERB)
+    command = [sys.executable, str(tmp_path / "verb.py"), "--seconds", "30"]
+    verb = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert verb.stdout is not None
+    verb.stdout.readline()
+    verb.terminate()
+    verb.stdout.read()  # to its end: the interpreter is winding down
+    verb.terminate()
+    assert verb.wait(timeout=10) == 75
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -145,7 +145,8 @@ def _stoppable() -> Iterator[list[int]]:
     try:
         yield heard
     finally:
-        signal.signal(signal.SIGTERM, former)
+        if not heard:  # else a second request could still kill the interpreter on its way out
+            signal.signal(signal.SIGTERM, former)
 
 
 def _fail(message: str, code: int) -> int:
