@@ -1,5 +1,7 @@
 """One engine for the whole session: starting vLLM costs ten seconds, a second engine memory."""
 
+import socket
+
 import pytest
 
 from s1_serve.config import ServeConfig
@@ -20,3 +22,26 @@ def model_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def engine(model_folder):
     return Engine(open_model(str(model_folder)), ServeConfig(kv_cache_gib=0.004, max_num_seqs=64))
+
+
+@pytest.fixture(scope="session")
+def service(model_folder, tmp_path_factory):
+    """A service without keys, shared by all tests that leave it as it was.
+
+    Its model is that of `engine`, with a context in which a prompt with tools has room.
+    """
+    pytest.importorskip("vllm")
+    from integration.serve import tiny
+    from integration.serve.server import serving
+
+    folder = tmp_path_factory.mktemp("service")
+    model = tiny.build(folder / "model", max_position_embeddings=2048)
+    with serving(model, folder, "--max_answers", "64", "--name", "tiny") as server:
+        yield server
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

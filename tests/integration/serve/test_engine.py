@@ -33,11 +33,11 @@ def forced(engine, asked, budget):
     return [loop.machine(prompt, plan) for prompt, plan in zip(asked, plans, strict=True)]
 
 
-def planned(engine, prompt, budget, sampling=None):
+def planned(engine, prompt, budget, sampling=None, max_tokens=None):
     encode = engine.model.text.encode
     marks = delimiters(engine.model.format, encode, engine.model.stop_ids)
     limits = Limits(
-        prompt_tokens=len(prompt), max_tokens=None, context=engine.context, answer_reserve=16
+        prompt_tokens=len(prompt), max_tokens=max_tokens, context=engine.context, answer_reserve=16
     )
     return resolve(budget, limits, marks, encode, sampling)
 

@@ -44,7 +44,7 @@ class Request:
     @property
     def params(self):
         return SimpleNamespace(
-            extra_args=self.ticket.extra_args(Terms.pack(self.plan, 1)), temperature=0.0,
+            extra_args=self.ticket.extra_args(Terms.pack(self.plan)), temperature=0.0,
             top_p=1.0, top_k=-1, min_p=0.0,
         )  # fmt: skip
 
@@ -165,4 +165,4 @@ def check(request, board):
         assert ids[-1] in MARKS.stop_ids
         ids, reason = ids[:-1], "stop"
     found = Completion(token_ids=ids, finish_reason=reason)
-    assert Outcome.read(found, request.plan, *board.decided(request.ticket)) == wanted
+    assert Outcome.read(found, request.plan, board.decided(request.ticket)) == wanted

@@ -3,20 +3,31 @@
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from s1_core import artifacts, chat
+from s1_core import artifacts, chat, template
+from unit.core.test_chat import QWEN_PATTERN
 
 TEXT = "How many r in raspberry? 1:r 2:a So 3. Wait, check. think answer Final Answer: 12\n" * 50
 VOCABULARY, CONTEXT = 340, 512
 INITIALIZER, PULL = 0.25, 1.3
 
 
-def build(out: Path, fmt: str = "s1") -> Path:
-    """Write a model artifact whose random weights end their thinking now and then."""
+def build(out: Path, fmt: str = "s1", **sizes: int) -> Path:
+    """Write a model artifact whose random weights end their thinking now and then.
+
+    `sizes` are fields of Qwen2Config that make it another size.
+    """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # As Qwen's: transformers loads the tokenizer beside a Qwen2 config as one of these.
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN_PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
@@ -28,23 +39,26 @@ def build(out: Path, fmt: str = "s1") -> Path:
     with artifacts.create(
         out, kind="model", config={"format": fmt, "stop_token_ids": stop_ids}
     ) as draft:
-        _weights(tokenizer, stop_ids[0]).save_pretrained(draft.path)
+        _weights(tokenizer, stop_ids[0], sizes).save_pretrained(draft.path)
         fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=chat.TURN_END)
-        fast.chat_template = chat.chat_template(chat.FORMATS[fmt])
+        fast.chat_template = template.chat_template(chat.FORMATS[fmt])
         fast.save_pretrained(draft.path)
     return out
 
 
-def _weights(tokenizer: Tokenizer, eos: int) -> Qwen2ForCausalLM:
+def _weights(tokenizer: Tokenizer, eos: int, sizes: dict[str, int]) -> Qwen2ForCausalLM:
     torch.manual_seed(3)
+    small = {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": CONTEXT,
+    }
     config = Qwen2Config(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=CONTEXT,
+        **small | sizes,
         tie_word_embeddings=False,
         initializer_range=INITIALIZER,
         eos_token_id=eos,

@@ -7,11 +7,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-import jinja2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from s1_core import chat
@@ -224,39 +222,6 @@ def test_a_tokenizer_that_splits_a_delimiter_is_refused() -> None:
         chat.check_tokens(fmt, encode)
     with pytest.raises(UserError, match=r"splits </think> into 8 ids, format 'think'"):
         chat.check_tokens(FORMATS["think"], lambda s: encode(s) if "im_" in s else list(s.encode()))
-
-
-ENVIRONMENT = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-
-
-@cache
-def template(fmt: Format) -> jinja2.Template:
-    return ENVIRONMENT.from_string(chat.chat_template(fmt))
-
-
-@settings(deadline=None)
-@given(ANY_FORMAT, TEXTS)
-def test_the_chat_template_renders_the_generation_prompt(fmt: Format, question: str) -> None:
-    messages = [{"role": "user", "content": question}]
-    shown = template(fmt).render(messages=messages, add_generation_prompt=True)
-    assert shown == chat.generation_prompt(fmt, question)
-
-
-def test_the_chat_template_keeps_history_and_the_callers_system_prompt() -> None:
-    fmt = FORMATS["s1"]
-    reply = chat.completion(chat.render(fmt, "q", "t", "a"))
-    messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "q"},
-        {"role": "assistant", "content": fmt.thinking_start + reply},
-        {"role": "user", "content": "r"},
-    ]
-    shown = template(fmt).render(messages=messages, add_generation_prompt=False)
-    assert shown == (
-        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nq<|im_end|>\n"
-        "<|im_start|>assistant\n<|im_start|>think\nt\n<|im_start|>answer\na<|im_end|>\n"
-        "<|im_start|>user\nr<|im_end|>\n"
-    )
 
 
 def test_delimiters_occur_in_one_file() -> None:

@@ -36,7 +36,7 @@ class Engine:
         self.slots = self.rng.sample(range(num_slots), len(requests))
         self.outputs = [[] for _ in requests]
         for slot, (_, plan) in zip(self.slots, requests, strict=True):
-            self.machine.admit(slot, Terms.pack(plan, slot))
+            self.machine.admit(slot, Terms.pack(plan))
 
     def is_done(self, number):
         plan = self.requests[number][1]
@@ -77,13 +77,15 @@ def test_in_any_batch_it_is_the_loop(requests, seed):
     engine = Engine(requests, seed)
     outputs = engine.run()
     ends = engine.machine.decided(np.array(engine.slots)).tolist()
-    for (prompt, plan), output, (used, kind) in zip(requests, outputs, ends, strict=True):
+    for (prompt, plan), output, (used, kind, at) in zip(requests, outputs, ends, strict=True):
         wanted = loop.drive([loop.machine(prompt, plan)], FakeModel())[0]
         stop = output[-1:] if output[-1] in MARKS.stop_ids else []
         if wanted.finish_reason == "stop":
             assert stop
         assert output == [*wanted.output_ids, *(stop if wanted.finish_reason == "stop" else [])]
-        assert used == wanted.extends
+        assert used == wanted.extends and (at >= 0) == (used > 0)
+        extend = list(plan.extend_ids(used - 1)) if used else []
+        assert output[at : at + len(extend)] == extend or not used
         assert {1: "natural", 2: "budget"}[kind] == wanted.end
 
 
@@ -91,7 +93,7 @@ def test_a_slot_forgets_the_request_before():
     machine = Machine(1, MARKS.attempt_ids, CPU)
     many = a_plan(maximum=200, minimum=200, extend_with=((),), room=250)
     for plan in (many, a_plan(maximum=9, extends=2)):
-        machine.admit(0, Terms.pack(plan, 0))
+        machine.admit(0, Terms.pack(plan))
         output = []
         while len(output) < plan.room:
             batch = logits([1, *output])[None]
@@ -105,9 +107,10 @@ def test_a_slot_forgets_the_request_before():
 def drawn(rows, sampling, plan=None, position=1, seeds=None):
     """Draw the token at a position of many like rows, each with a seed of its own."""
     machine = Machine(rows, MARKS.attempt_ids, CPU)
-    plan = replace(plan or a_plan(maximum=30, minimum=30), sampling=sampling)
+    plan = plan or a_plan(maximum=30, minimum=30)
     for slot in range(rows):
-        machine.admit(slot, Terms.pack(plan, seeds[slot] if seeds else slot))
+        own = replace(sampling, seed=seeds[slot] if seeds else slot)
+        machine.admit(slot, Terms.pack(replace(plan, sampling=own)))
     batch = SCORES.repeat(rows, 1)
     machine.apply(batch, np.arange(rows), torch.full((rows,), position))
     return batch
@@ -184,19 +187,57 @@ def test_uniform_numbers_are_uniform_and_apart():
 
 def test_top_k_of_one_and_a_tiny_nucleus_are_greedy():
     filters = {"temperature_R": torch.ones(8), "min_p_R": torch.zeros(8), "any_sorted": True}
+    filters["any_min_p"] = False
     batch, numbers = SCORES.repeat(8, 1), torch.linspace(0, 0.999, 8).double()
     for top_k, top_p in ((1, 1.0), (0, 1e-6)):
         tight = Filters(top_k_R=torch.full((8,), top_k), top_p_R=torch.full((8,), top_p), **filters)
         assert draw(batch, tight, numbers).tolist() == [4] * 8
 
 
-def test_the_engine_draws_the_answer_unless_a_seed_binds_it():
+def test_the_answer_is_drawn_too_and_without_a_seed_never_alike():
     plan = a_plan(maximum=0)
-    for seed in (None, 7):
-        sampling = Sampling(temperature=0.7, top_k=3, seed=seed)
+    sampling, answers = Sampling(temperature=5.0), []
+    for seed in (7, 7, None, None):
         machine = Machine(1, MARKS.attempt_ids, CPU)
-        machine.admit(0, Terms.pack(replace(plan, sampling=sampling), 7))
-        for position in range(len(MARKS.cut) + 1):
+        own = replace(plan, sampling=replace(sampling, seed=seed))
+        machine.admit(0, Terms.pack(own))
+        tokens = []
+        for position in range(len(MARKS.cut) + 40):
             batch = SCORES[None].clone()
             machine.apply(batch, np.array([0]), torch.tensor([position]))
-        assert torch.equal(batch[0], SCORES) == (seed is None)
+            tokens.append(int(batch.argmax()))
+        answers.append(tuple(tokens))
+    assert answers[0] == answers[1] and len(set(answers)) == 3
+
+
+def plain(size, any_sorted=False):
+    return Filters(
+        temperature_R=torch.ones(size), top_p_R=torch.ones(size), min_p_R=torch.zeros(size),
+        top_k_R=torch.zeros(size, dtype=torch.long), any_sorted=any_sorted, any_min_p=False,
+    )  # fmt: skip
+
+
+def test_a_large_vocabulary_is_drawn_from_by_its_law():
+    """1,300 tokens are two blocks and a part; many are likely, some never."""
+    torch.manual_seed(1)
+    scores, rows = torch.randn(1300) * 2, 40_000
+    scores[::7] = -torch.inf
+    numbers = uniform(torch.arange(rows), torch.full((rows,), 3), salt=0)
+    found = draw(scores.repeat(rows, 1), plain(rows), numbers)
+    counts = torch.bincount(found, minlength=1300).double()
+    probs = scores.double().softmax(-1)
+    assert counts[probs == 0].sum() == 0
+    few = probs < 5 / rows
+    counts, probs = (torch.cat([x[~few], x[few].sum()[None]]) for x in (counts, probs))
+    statistic, freedom = chi_square(counts, probs)
+    assert statistic < freedom + 5 * (2 * freedom) ** 0.5 + 5
+
+
+@given(st.integers(1, 1100), st.integers(0, 2**32), st.sampled_from([0.0, 0.5, 1 - 2**-53]))
+def test_a_token_without_mass_is_never_drawn(size, seed, number):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(size, generator=generator) * 20
+    scores[torch.rand(size, generator=generator) < 0.7] = -torch.inf
+    scores[int(torch.randint(size, (), generator=generator))] = 0.0
+    found = int(draw(scores[None], plain(1), torch.tensor([number]).double())[0])
+    assert scores[found] > -torch.inf

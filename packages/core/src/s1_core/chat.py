@@ -18,6 +18,8 @@ TURN_START, TURN_END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>
 ANSWER_START = "<|im_start|>answer"
 """the end-of-thinking delimiter of s1: there is no token of its own for it (spec 1.9)"""
 PAD = "<|fim_pad|>"
+CALL_START, CALL_END = "<tool_call>", "</tool_call>"
+RESULT_START, RESULT_END = "<tool_response>", "</tool_response>"
 SYSTEM_PROMPT = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 SPECIAL_TOKENS = (
     END_OF_TEXT, TURN_START, TURN_END,
@@ -194,34 +196,16 @@ def split(fmt: Format, text: str) -> tuple[str, str | None]:
 
 
 class StreamSplitter(Splitter):
-    """`split` for a completion that arrives in pieces; the sum is the same under any chunking."""
+    """`split` for a completion that arrives in pieces; the sum is the same under any chunking.
 
-    def __init__(self, fmt: Format) -> None:
+    `is_verbatim` leaves the answer as it came, from its first visible character on.
+    """
+
+    def __init__(self, fmt: Format, *, is_verbatim: bool = False) -> None:
         steps = {"step_start": TURN_START, "step_tail": _STEP_TAIL} if fmt.counts_steps else {}
         stops = (TURN_END, END_OF_TEXT)
-        super().__init__(
-            Marks(start=fmt.thinking_start, switch=fmt.answer_start, stops=stops, **steps)
-        )
-
-
-def chat_template(fmt: Format) -> str:
-    """Give the jinja template of a tokenizer: `generation_prompt`, with history turns verbatim."""
-    safe = "".join(f" | replace({t!r}, {neutralise(t)!r})" for t in SPECIAL_TOKENS)
-    turn = f"{{{{ '{TURN_START}' + message['role'] + '\\n' + %s + '{TURN_END}\\n' }}}}"
-    return "".join(
-        (
-            "{% if not messages or messages[0]['role'] != 'system' %}",
-            f"{{{{ '{TURN_START}system\\n{SYSTEM_PROMPT}{TURN_END}\\n' }}}}{{% endif %}}",
-            "{% for message in messages %}{% if message['role'] == 'assistant' %}",
-            turn % "message['content']",
-            "{% elif message['role'] in ['system', 'user'] %}",
-            turn % f"(message['content']{safe})",
-            "{% else %}{{ raise_exception('unknown role ' + message['role'] + "
-            "'; valid are system, user, assistant') }}{% endif %}{% endfor %}",
-            "{% if add_generation_prompt %}",
-            f"{{{{ '{TURN_START}assistant\\n{fmt.thinking_start}' }}}}{{% endif %}}",
-        )
-    )
+        marks = Marks(start=fmt.thinking_start, switch=fmt.answer_start, stops=stops, **steps)
+        super().__init__(marks, is_verbatim=is_verbatim)
 
 
 def _prompt(question: str) -> str:

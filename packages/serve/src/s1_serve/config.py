@@ -139,18 +139,37 @@ class AskConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceConfig:
-    """Serve a model behind the plain OpenAI API."""
+    """Serve a model behind the OpenAI and Anthropic APIs, with budgets, and a page at /ui."""
 
     model: str = "artifacts/demo/model"
     """A model artifact, or embedded."""
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address to listen on; beyond loopback the server wants API keys."""
     port: int = 8000
     """Port to listen on."""
     name: str | None = None
     """The model's name in the API; None takes the artifact's folder name."""
+    api_keys_file: str | None = None
+    """A file of API keys, one a line; keys also come from the variable S1_API_KEYS."""
+    max_body_mib: float = 4.0
+    """Largest request body."""
+    max_answers: int = 256
+    """Answers in flight or waiting, above which requests are told to come again (429)."""
+    drain_s: float = 60.0
+    """How long running answers may take to end after SIGTERM."""
+    request_timeout_s: int = 3600
+    """How long an answer that does not stream may take."""
+    tool_parser: str | None = "hermes"
+    """vLLM's parser of tool calls; None switches automatic tool calls off."""
+    reasoning_content: bool = True
+    """Repeat `reasoning` as `reasoning_content`, the name older clients read."""
+    logs_prompts: bool = False
+    """Write requests into the log as they came."""
     serve: ServeConfig = field(default_factory=ServeConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise UserError(f"port is {self.port}: give one from 1 to 65535")
+        for name in ("max_body_mib", "max_answers", "drain_s", "request_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"{name} is {getattr(self, name)}: give more than 0")

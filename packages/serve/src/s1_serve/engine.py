@@ -13,7 +13,6 @@ import os
 import tempfile
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +72,7 @@ class Engine:
                     index, plan, ticket = running.pop(name)
                     decided = self.board.decided(ticket)
                     self.board.give_back(ticket)
-                    outcomes[index] = Outcome.read(completion, plan, *decided)
+                    outcomes[index] = Outcome.read(completion, plan, decided)
         finally:
             self._vllm.abort_request(list(running))
             for _, _, ticket in running.values():
@@ -94,11 +93,9 @@ class Engine:
             prompt_ids=prompt,
             max_tokens=plan.room,
             stop_ids=plan.delimiters.stop_ids,
-            sampling=replace(plan.sampling, seed=None),  # the machine draws where a seed binds
-        )
-        seed = ticket.number if plan.sampling.seed is None else plan.sampling.seed
+        )  # greedy for vLLM: the machine draws
         params = _params(request, RequestOutputKind.FINAL_ONLY)
-        params.extra_args = ticket.extra_args(Terms.pack(plan, seed))
+        params.extra_args = ticket.extra_args(Terms.pack(plan))
         name = str(next(self._numbers))
         self._vllm.add_request(name, list(prompt), params)
         return name

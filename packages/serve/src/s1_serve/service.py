@@ -1,84 +1,89 @@
-"""`just serve`: vLLM's own OpenAI server on a model artifact, after the checks that save a start.
+"""`just serve`: the Bento's service in this process, after the checks that save a start.
 
-Owns the checks and the arguments. Refuses a port in use, an altered checkpoint and a KV cache that
-does not fit before anything heavy loads.
+Refuses a port in use, an altered checkpoint, a KV cache that does not fit, and an address beyond
+loopback without API keys, before anything heavy loads.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import errno
+import ipaddress
+import json
 import os
 import socket
-from argparse import Namespace
+import sys
 
 from s1_core import cli
-from s1_core.errors import UserError
+from s1_core.errors import S1Error, UserError
 from s1_serve.config import ServiceConfig
-from s1_serve.engine import engine_options, quiet
-from s1_serve.model import Model, check_fit, open_model
+from s1_serve.engine import quiet
+from s1_serve.model import check_fit, open_model
+from s1_serve.server import keys
+
+TARGET = "s1_serve.server.service:S1"
+VARIABLE = "S1_SERVICE"
 
 
 def main(config: ServiceConfig) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
-    check_port(config.host, config.port)
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        S1Error: the engine died.
+    """
+    listener = bind(config.host, config.port)
+    given = keys.read_keys(config.api_keys_file, os.environ.get(keys.VARIABLE))
+    if not given and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        raise UserError(
+            f"{config.host} is open to others and there are no API keys: give --api_keys_file or"
+            f" {keys.VARIABLE}, or listen on 127.0.0.1"
+        )
     model = open_model(config.model)
     check_fit(model, config.serve)
     quiet()
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for the engine's process
-    arguments = _arguments(model, config)
-    cli.console().print(f"starting {model.artifact.path} on http://{config.host}:{config.port}/v1")
-    from vllm.entrypoints.launchers.api_server.entry import run_server
+    os.environ[VARIABLE] = json.dumps(sys.argv[1:])
+    cli.say(f"starting {model.artifact.path} on http://{config.host}:{config.port}, page at /ui")
+    _run(listener, config)
+    from s1_serve.server.service import ENGINE_DIED
 
-    asyncio.run(run_server(arguments))
+    if ENGINE_DIED.is_set():
+        cli.say("s1: the engine died; start again")
+        os._exit(S1Error.exit_code)
     # Triton's bindings report every type as leaked while Python winds down; all is flushed by now.
     os._exit(0)
 
 
-def check_port(host: str, port: int) -> None:
-    """Bind once to see whether it can be done.
+def _run(listener: socket.socket, config: ServiceConfig) -> None:
+    """Run BentoML's worker here: no supervisor holds the port open once it should be closed."""
+    from _bentoml_impl.worker.service import main as worker
+    from bentoml.serving import ensure_prometheus_dir
+    from click.exceptions import Abort
+
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", ensure_prometheus_dir())
+    drain = str(max(int(config.drain_s), 1))
+    arguments = [TARGET, "--fd", str(listener.detach()), "--worker-id", "1"]
+    # uvicorn raises the signal anew when all is done, and click makes it an Abort
+    with contextlib.suppress(KeyboardInterrupt, Abort):
+        worker([*arguments, "--timeout-graceful-shutdown", drain], standalone_mode=False)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address, so that nobody else does while the engine loads.
 
     Raises:
         UserError: another program listens there, or the address is not ours.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            reason = "is in use" if in_use else f"cannot be bound ({error})"
-            raise UserError(f"{host}:{port} {reason}: give another --port or --host") from error
-
-
-def _arguments(model: Model, config: ServiceConfig) -> Namespace:
-    """Write our engine's settings as the flags of vLLM's server."""
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
-
-    options = engine_options(model, config.serve) | {
-        "host": config.host,
-        "port": config.port,
-        "served_model_name": config.name or model.artifact.path.resolve().name,
-        "disable_uvicorn_access_log": True,
-        "use_tqdm_on_load": False,
-        "shutdown_timeout": 10,  # seconds to finish running answers in
-    }
-    words = [word for name, value in options.items() for word in _flag(name, value)]
-    parser = make_arg_parser(FlexibleArgumentParser())  # type: ignore[no-untyped-call]
-    arguments: Namespace = parser.parse_args(words)
-    validate_parsed_serve_args(arguments)
-    return arguments
-
-
-def _flag(name: str, value: object) -> list[str]:
-    flag = name.replace("_", "-")
-    if value is None:
-        return []
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", str(value)]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        reason = "is in use" if in_use else f"cannot be bound ({error})"
+        raise UserError(f"{host}:{port} {reason}: give another --port or --host") from error
+    return listener
 
 
 if __name__ == "__main__":

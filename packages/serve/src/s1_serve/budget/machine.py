@@ -59,6 +59,7 @@ class Machine:
 
     def __init__(self, num_slots: int, attempt_ids: Sequence[int], device: torch.device) -> None:
         self._device, self._num_slots = device, num_slots
+        self._is_on_cpu = device.type == "cpu"
         self._attempts = torch.tensor(list(attempt_ids), device=device)
         rows = num_slots + 1  # the last takes what rows without a budget would write
         self._terms_SW = torch.zeros(rows, 64, dtype=torch.long, device=device)
@@ -68,17 +69,17 @@ class Machine:
         self._end_S = torch.full((rows,), -1, dtype=torch.long, device=device)
         self._kind_S = torch.zeros(rows, dtype=torch.long, device=device)
         self._staged: dict[int, Terms] = {}
-        # On the host: is the slot drawn at all, does it need a sort, does a seed bind its answer?
+        # On the host: is the slot drawn at all, does it need a sort, does it have a min-p?
         self._is_sampled_S = np.zeros(rows, dtype=bool)
         self._is_sorted_S = np.zeros(rows, dtype=bool)
-        self._is_seeded_S = np.zeros(rows, dtype=bool)
+        self._has_min_p_S = np.zeros(rows, dtype=bool)
 
     def admit(self, slot: int, terms: Terms) -> None:
         """Begin a request in a slot."""
         self._staged[slot] = terms
         self._is_sampled_S[slot] = terms.temperature >= _GREEDY_BELOW
         self._is_sorted_S[slot] = terms.words[Column.TOP_K] > 0 or terms.top_p < 1
-        self._is_seeded_S[slot] = terms.words[Column.IS_SEEDED]
+        self._has_min_p_S[slot] = terms.min_p > 0
 
     def apply(self, logits_RV: Tensor, slots: NDArray[np.int64], position_R: Tensor) -> None:
         """Edit the logits of one step in place.
@@ -90,47 +91,38 @@ class Machine:
         slot_R = torch.from_numpy(slots).to(self._device)
         is_ours_R = slot_R < self._num_slots
         terms_RW, state = self._terms_SW[slot_R], self._state(slot_R).undone_from(position_R)
+        drawing = self._drawing(logits_RV, slots, position_R)
         choice_R = logits_RV.argmax(-1)
-        rows = np.flatnonzero(self._is_sampled_S[slots])
-        again_R = choice_R
-        if len(rows):
-            choice_R, again_R = self._drawn(logits_RV, slots, rows, position_R, choice_R)
+        choice_R = drawing.over(choice_R, salt=0)
         step = _Step.of(terms_RW, state, position_R, torch.isin(choice_R, self._attempts))
         self._keep(slot_R, step.state)
-        is_seeded_R = torch.from_numpy(self._is_seeded_S[slots]).to(self._device)
+        again_R = choice_R
+        if not self._is_on_cpu or step.is_masked_R.any():
+            again_R = drawing.over(choice_R, salt=1, without=self._attempts)
         is_drawn_R = torch.from_numpy(self._is_sampled_S[slots]).to(self._device)
-        takes_choice_R = is_drawn_R & ~step.is_forced_R & (step.is_free_R | is_seeded_R)
         token_R = torch.where(step.is_masked_R, again_R, choice_R)
         token_R = torch.where(step.is_forced_R, step.token_R, token_R)
         _mask(logits_RV, self._attempts, is_ours_R & step.is_masked_R)
-        _force(logits_RV, token_R, is_ours_R & (step.is_forced_R | takes_choice_R))
+        _force(logits_RV, token_R, is_ours_R & (step.is_forced_R | is_drawn_R))
 
     def decided(self, slots: NDArray[np.int64]) -> Tensor:
-        """Give (extends used, kind of end) of slots, on the device."""
+        """Give (extends used, kind of end, the last extend's position) of slots, on the device."""
         at_R = torch.from_numpy(slots).to(self._device)
-        return torch.stack([self._used_S[at_R], self._kind_S[at_R]], 1)
+        return torch.stack([self._used_S[at_R], self._kind_S[at_R], self._events_SE[at_R, 0]], 1)
 
-    def _drawn(
-        self,
-        logits_RV: Tensor,
-        slots: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        position_R: Tensor,
-        choice_R: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Draw for the sampled rows, from all tokens and once more from all but attempts."""
+    def _drawing(self, logits_RV: Tensor, slots: NDArray[np.int64], position_R: Tensor) -> _Drawing:
+        """Find the rows to draw for: vLLM takes them for greedy and finds what is forced."""
+        rows = np.flatnonzero(self._is_sampled_S[slots])
         at = torch.from_numpy(rows).to(self._device)
         slot = torch.from_numpy(slots[rows]).to(self._device)
         temperature, top_p, min_p = self._sampling_S3[slot].unbind(1)
         filters = Filters(
             temperature, top_p, self._terms_SW[slot, Column.TOP_K], min_p,
             any_sorted=bool(self._is_sorted_S[slots[rows]].any()),
+            any_min_p=bool(self._has_min_p_S[slots[rows]].any()),
         )  # fmt: skip
-        seed, position, some = self._terms_SW[slot, Column.SEED], position_R[at], logits_RV[at]
-        first = draw(some, filters, uniform(seed, position, salt=0))
-        some[:, self._attempts] = -torch.inf
-        second = draw(some, filters, uniform(seed, position, salt=1))
-        return choice_R.index_put((at,), first), choice_R.index_put((at,), second)
+        seed = self._terms_SW[slot, Column.SEED]
+        return _Drawing(at, logits_RV[at], filters, seed, position_R[at])
 
     def _state(self, slot_R: Tensor) -> State:
         return State(
@@ -164,6 +156,27 @@ class Machine:
         self._used_S[slot], self._kind_S[slot] = 0, UNDECIDED
         self._events_SE[slot], self._end_S[slot] = -1, -1
         self._staged.clear()
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The rows to draw for, their logits, and how."""
+
+    at: Tensor
+    logits_RV: Tensor
+    filters: Filters
+    seed_R: Tensor
+    position_R: Tensor
+
+    def over(self, choice_R: Tensor, salt: int, without: Tensor | None = None) -> Tensor:
+        """Draw into a copy of the choices, from all tokens or from all but some."""
+        if not len(self.at):
+            return choice_R
+        logits_RV = self.logits_RV
+        if without is not None:
+            logits_RV = logits_RV.index_fill(1, without, -torch.inf)
+        number_R = uniform(self.seed_R, self.position_R, salt)
+        return choice_R.index_put((self.at,), draw(logits_RV, self.filters, number_R))
 
 
 @dataclass(frozen=True)
@@ -231,8 +244,6 @@ class _Step:
     is_forced_R: Tensor
     is_masked_R: Tensor
     """attempts may not be emitted"""
-    is_free_R: Tensor
-    """thinking, and the token is the model's own"""
 
     @staticmethod
     def of(terms_RW: Tensor, state: State, position_R: Tensor, attempts_R: Tensor) -> _Step:
@@ -266,7 +277,6 @@ class _Step:
             token_R=words.word(offset_R),
             is_forced_R=is_forced_R,
             is_masked_R=is_first_R | is_held_R | (extends_R & ~says_R),
-            is_free_R=thinks_R & ~is_forced_R,
         )
 
 

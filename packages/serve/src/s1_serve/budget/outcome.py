@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s1_serve.budget.plan import End, Plan
+from s1_serve.budget.request import Decided
 from s1_serve.completions import Completion, FinishReason
 
 
@@ -25,16 +26,16 @@ class Outcome:
         return self.header_ids + self.thinking_ids + self.ending_ids + self.answer_ids
 
     @staticmethod
-    def read(output: Completion, plan: Plan, extends: int, end: End) -> Outcome:
-        """Part the tokens of one request; `extends` and `end` are what the machine decided.
+    def read(output: Completion, plan: Plan, decided: Decided) -> Outcome:
+        """Part the tokens of one request by what the machine decided.
 
         Thinking holds no token that attempts an end, so the first of them opens the end string.
         """
         marks, ids = plan.delimiters, output.token_ids
         start = len(marks.header)
-        if end == "length":
+        if decided.end == "length":
             thought, answer = len(ids), len(ids)
-        elif end == "budget":
+        elif decided.end == "budget":
             thought = start + plan.maximum
             answer = thought + len(marks.cut)
         else:
@@ -45,7 +46,7 @@ class Outcome:
             thinking_ids=ids[start:thought],
             ending_ids=ids[thought:answer],
             answer_ids=ids[answer:],
-            end=end,
-            extends=extends,
+            end=decided.end,
+            extends=decided.extends,
             finish_reason=output.finish_reason,
         )

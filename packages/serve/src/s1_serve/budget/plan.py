@@ -80,8 +80,10 @@ class Limits:
         return min(bounds)
 
 
-def delimiters(fmt: chat.Format, encode: Encode, stop_ids: tuple[int, ...]) -> Delimiters:
-    """Turn the strings of `fmt` into ids.
+def delimiters(
+    fmt: chat.Format, encode: Encode, stop_ids: tuple[int, ...], *, suffix: bool = True
+) -> Delimiters:
+    """Turn the strings of `fmt` into ids; no `suffix` behind a cut where a grammar rules.
 
     Raises:
         UserError: the first token of the end string also opens a step in this format, so that an
@@ -92,7 +94,7 @@ def delimiters(fmt: chat.Format, encode: Encode, stop_ids: tuple[int, ...]) -> D
             f"format {fmt.name} opens every step with the first token of its end: forcing would "
             "need a look-ahead; use a model of another format"
         )
-    end, cut = encode(chat.end_string(fmt)), encode(chat.cut_string(fmt))
+    end, cut = encode(chat.end_string(fmt)), encode(chat.cut_string(fmt, suffix=suffix))
     attempts = tuple(sorted({end[0], *stop_ids}))
     return Delimiters(attempt_ids=attempts, end=end, cut=cut, stop_ids=tuple(sorted(stop_ids)))
 
@@ -128,11 +130,14 @@ def resolve(
                 f"the maximum to at most {room - fixed - 1} or raise max_tokens"
             )
     strings = [budget.extend_with] if isinstance(budget.extend_with, str) else budget.extend_with
+    extend_with = tuple(encode(text) for text in strings)
+    if any(set(marks.attempt_ids).intersection(ids) for ids in extend_with):
+        raise UserError("extend_with holds a token that ends thinking: leave control tokens out")
     return Plan(
         maximum=maximum,
         minimum=budget.min,
         extends=budget.extends,
-        extend_with=tuple(encode(text) for text in strings),
+        extend_with=extend_with,
         room=room,
         delimiters=marks,
         sampling=sampling or Sampling(),

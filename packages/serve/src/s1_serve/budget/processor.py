@@ -21,7 +21,6 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor
 
 from s1_serve.budget.machine import Machine
 from s1_serve.budget.request import KEY, open_rows, read
-from s1_serve.budget.terms import Terms
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -110,10 +109,9 @@ class BudgetProcessor(V1Processor, V2Processor):
         found = read(params.extra_args)
         if found is None:
             return _NOBODY
-        ticket, words = found
+        ticket, terms = found
         if self._numbers[ticket.slot] != ticket.number:
             self._numbers[ticket.slot] = ticket.number
-            terms = Terms(words, params.temperature, params.top_p, params.min_p)
             self._machine.admit(ticket.slot, terms)
         return ticket.slot
 
@@ -136,20 +134,20 @@ class BudgetProcessor(V1Processor, V2Processor):
     def _decided(self, slots: NDArray[np.int64]) -> None:
         """Copy what was decided to the host; on a GPU the copy runs beside the next step."""
         ours = slots[slots >= 0]
-        decided_R2 = self._machine.decided(ours)
-        if decided_R2.device.type == "cpu":
-            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], decided_R2.numpy()
+        decided_R3 = self._machine.decided(ours)
+        if decided_R3.device.type == "cpu":
+            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], decided_R3.numpy()
             return
-        host_R2 = torch.empty_like(decided_R2, device="cpu", pin_memory=True)
-        host_R2.copy_(decided_R2, non_blocking=True)
+        host_R3 = torch.empty_like(decided_R3, device="cpu", pin_memory=True)
+        host_R3.copy_(decided_R3, non_blocking=True)
         done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         done.record()
-        self._unpublished = (ours, host_R2, done)
+        self._unpublished = (ours, host_R3, done)
 
     def _publish(self) -> None:
         """Publish what the step before decided: a request goes on for steps behind its end."""
         if self._unpublished is not None:
-            ours, host_R2, done = self._unpublished
+            ours, host_R3, done = self._unpublished
             done.synchronize()
-            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], host_R2.numpy()
+            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], host_R3.numpy()
             self._unpublished = None

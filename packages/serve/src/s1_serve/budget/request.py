@@ -1,4 +1,4 @@
-"""How a budget travels to the engine's process and what comes back: one list of integers each way.
+"""How a budget travels to the engine's process and what comes back: one list of numbers each way.
 
 A request carries its slot, its number and its packed terms in SamplingParams.extra_args; what the
 machine decided lies in a file of one row a slot, which the engine's process writes and ours reads.
@@ -6,6 +6,7 @@ machine decided lies in a file of one row a slot, which the engine's process wri
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from s1_serve.budget.terms import BUDGET, NATURAL, Terms
 
 KEY = "s1_budget"
 """in a request's extra_args, and in the engine's additional_config"""
+_WIDTH = 4
 _ENDS: dict[int, End] = {NATURAL: "natural", BUDGET: "budget"}
 
 
@@ -31,15 +33,25 @@ class Ticket:
 
     def extra_args(self, terms: Terms) -> dict[str, Any]:
         """Write what the processor needs."""
-        return {KEY: [self.slot, self.number, *terms.words]}
+        numbers = [terms.temperature, terms.top_p, terms.min_p]
+        return {KEY: [self.slot, self.number, *numbers, *terms.words]}
 
 
-def read(extra_args: dict[str, Any] | None) -> tuple[Ticket, list[int]] | None:
+def read(extra_args: dict[str, Any] | None) -> tuple[Ticket, Terms] | None:
     """Read what `extra_args` wrote; None in a request without a budget."""
     if not extra_args or KEY not in extra_args:
         return None
-    slot, number, *words = extra_args[KEY]
-    return Ticket(slot=slot, number=number), words
+    slot, number, temperature, top_p, min_p, *words = extra_args[KEY]
+    return Ticket(slot=slot, number=number), Terms(words, temperature, top_p, min_p)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What the machine decided for a request: `extended_at` is where its last extend starts."""
+
+    extends: int = 0
+    end: End = "length"
+    extended_at: int = -1
 
 
 @dataclass
@@ -48,14 +60,14 @@ class Board:
 
     path: Path
     num_slots: int
-    _free: list[int] = field(init=False)
+    _free: deque[int] = field(init=False)
+    _taken: set[int] = field(init=False, default_factory=set)
     _number: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        rows = np.zeros((self.num_slots, 3), dtype=np.int64)
-        rows.tofile(self.path)
+        np.zeros((self.num_slots, _WIDTH), dtype=np.int64).tofile(self.path)
         self._rows = open_rows(self.path, self.num_slots)
-        self._free = list(range(self.num_slots))[::-1]
+        self._free = deque(range(self.num_slots))
 
     @property
     def has_room(self) -> bool:
@@ -71,20 +83,23 @@ class Board:
         if not self._free:
             raise S1Error(f"all {self.num_slots} slots for budgets are taken")
         self._number += 1
-        return Ticket(slot=self._free.pop(), number=self._number)
+        self._taken.add(self._number)
+        return Ticket(slot=self._free.popleft(), number=self._number)
 
     def give_back(self, ticket: Ticket) -> None:
-        """Free the slot of a request that the engine no longer runs."""
-        self._free.append(ticket.slot)
+        """Free the slot of a request that the engine no longer runs; once is enough."""
+        if ticket.number in self._taken:
+            self._taken.remove(ticket.number)
+            self._free.append(ticket.slot)
 
-    def decided(self, ticket: Ticket) -> tuple[int, End]:
-        """Say how many extends were forced and how thinking ended; length where it did not."""
-        number, used, kind = self._rows[ticket.slot].tolist()
+    def decided(self, ticket: Ticket) -> Decided:
+        """Say what was decided so far; the end is length where thinking has not ended."""
+        number, used, kind, at = self._rows[ticket.slot].tolist()
         if number != ticket.number:
-            return 0, "length"
-        return used, _ENDS.get(kind, "length")
+            return Decided()
+        return Decided(extends=used, end=_ENDS.get(kind, "length"), extended_at=at)
 
 
 def open_rows(path: Path, num_slots: int) -> NDArray[np.int64]:
-    """Map the file of decisions: number, extends used, kind of end of each slot."""
-    return np.memmap(path, dtype=np.int64, mode="r+", shape=(num_slots, 3))
+    """Map the file of decisions: number, extends, kind of end, last extend's place of each slot."""
+    return np.memmap(path, dtype=np.int64, mode="r+", shape=(num_slots, _WIDTH))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,8 +15,8 @@ UNDECIDED, NATURAL, BUDGET = 0, 1, 2
 class Column(IntEnum):
     """Columns of a slot's terms, behind which its strings lie."""
 
-    MAXIMUM, MINIMUM, EXTENDS, SEED, IS_SEEDED, TOP_K = range(6)
-    HEADER, END, CUT, LENGTHS, NUM_STRINGS, WORDS = range(6, 12)
+    MAXIMUM, MINIMUM, EXTENDS, SEED, TOP_K = range(5)
+    HEADER, END, CUT, LENGTHS, NUM_STRINGS, WORDS = range(5, 11)
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,10 @@ class Terms:
     min_p: float
 
     @staticmethod
-    def pack(plan: Plan, seed: int) -> Terms:
-        """Lay out a plan; `seed` is the request's own also where the plan names none."""
+    def pack(plan: Plan) -> Terms:
+        """Lay out a plan; one without a seed gets one that nobody knows."""
         drawn = plan.sampling
+        seed = secrets.randbits(63) if drawn.seed is None else drawn.seed
         return Terms(_words(plan, seed), drawn.temperature, drawn.top_p, drawn.min_p)
 
 
@@ -47,7 +49,6 @@ def _words(plan: Plan, seed: int) -> list[int]:
     for ids in plan.extend_with:
         table += [strings + len(words), len(ids)]
         words += ids
-    is_seeded = int(plan.sampling.seed is not None)
-    terms = [plan.maximum, plan.minimum, plan.extends, seed, is_seeded, plan.sampling.top_k]
+    terms = [plan.maximum, plan.minimum, plan.extends, seed, plan.sampling.top_k]
     places = [header, end, cut, lengths, len(plan.extend_with)]
     return [*terms, *places, *marks.header, *marks.end, *marks.cut, *table, *words]

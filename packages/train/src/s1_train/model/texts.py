@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from s1_core import artifacts, chat
+from s1_core import artifacts, chat, template
 from s1_core.errors import S1Error
 from s1_train import tokenizer
 from s1_train.runs.folder import flat
@@ -22,7 +22,7 @@ def write(
     """Write the texts and check the tokenizer; `facts` are lines of the card alone."""
     text_format = chat.format_named(manifest["format"])
     tokenizer.copy(words, draft.path)
-    draft.write_text("chat_template.jinja", chat.chat_template(text_format))
+    draft.write_text("chat_template.jinja", template.chat_template(text_format))
     generation = {
         "do_sample": False,
         "eos_token_id": manifest["stop_token_ids"],

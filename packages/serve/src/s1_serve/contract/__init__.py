@@ -1,0 +1,1 @@
+"""The contract over HTTP: what may be asked of a budget, and what a response says of it."""

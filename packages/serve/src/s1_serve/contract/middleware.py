@@ -1,0 +1,216 @@
+"""The contract over HTTP, around vLLM's own application: requests in, responses out.
+
+Takes our fields out of a request before vLLM sees it, and writes what became of them into the
+response. Nothing is sent before the engine has taken the request, so that a refusal is always a
+400, in a stream too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from s1_serve.contract.api import Asked, Dialect, Refusal, read
+from s1_serve.contract.exchange import CURRENT, Exchange
+from s1_serve.contract.reply import Reply
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_BY_PATH = {dialect.value: dialect for dialect in Dialect}
+
+
+@dataclass(kw_only=True)
+class Contract:
+    """An ASGI application. `known_fields` are those of vLLM's request models."""
+
+    app: App
+    known_fields: Mapping[Dialect, Collection[str]]
+    max_answers: int
+    mirrors: bool
+    observe: Callable[[Exchange], None]
+    num_answers: int = 0
+    """in flight"""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dialect = _BY_PATH.get(scope.get("path", ""))
+        if scope["type"] != "http" or dialect is None or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        body = await _body(receive)
+        if body is None:
+            return
+        try:
+            asked = self._read(dialect, body)
+        except Refusal as refusal:
+            await refuse(send, dialect, refusal.message, refusal.field)
+            return
+        if self.num_answers + asked.num_answers > self.max_answers:
+            busy = (
+                f"{self.num_answers} answers are in flight and {asked.num_answers} more are asked,"
+                f" the limit is {self.max_answers}: try again in a second"
+            )
+            await refuse(send, dialect, busy, None, status=429, headers=((b"retry-after", b"1"),))
+            return
+        self.num_answers += asked.num_answers
+        try:
+            await self._exchange(Exchange(dialect=dialect, asked=asked), scope, receive, send)
+        finally:
+            self.num_answers -= asked.num_answers
+
+    def _read(self, dialect: Dialect, body: bytes) -> Asked:
+        try:
+            parsed = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Refusal(f"the body is not JSON in UTF-8: {str(error)[:200]}", None) from error
+        return read(dialect, parsed, self.known_fields[dialect], self.max_answers)
+
+    async def _exchange(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        body = json.dumps(exchange.asked.body).encode()
+        scope["headers"] = [
+            *(pair for pair in scope["headers"] if pair[0] != b"content-length"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        scope.setdefault("state", {})["exchange"] = exchange
+        outlet = _Outlet(Reply(exchange=exchange, mirrors=self.mirrors), send)
+        token = CURRENT.set(exchange)
+        try:
+            await self.app(scope, _replayed(body, receive), outlet.send)
+        except Exception:  # a stream that was refused in its first step
+            if exchange.refusal is None:
+                raise
+            await outlet.refuse()
+        finally:
+            CURRENT.reset(token)
+            exchange.close()
+            self.observe(exchange)
+
+
+@dataclass
+class _Outlet:
+    """What vLLM sends, completed; held back while a refusal may still come."""
+
+    reply: Reply
+    sender: Send
+    held: list[Message] = field(default_factory=list)
+    is_stream: bool = False
+    is_json: bool = False
+    is_refused: bool = False
+    pending: bytes = b""
+
+    async def send(self, message: Message) -> None:
+        exchange = self.reply.exchange
+        if exchange.refusal is not None:
+            await self.refuse()
+            return
+        if message["type"] == "http.response.start":
+            kind = dict(message["headers"]).get(b"content-type", b"")
+            is_good = message["status"] == 200
+            self.is_stream = is_good and kind.startswith(b"text/event-stream")
+            self.is_json = is_good and kind.startswith(b"application/json")
+            self.held.append(message)
+            return
+        body = self._completed(message)
+        is_last = not message.get("more_body", False)
+        if self.is_json and is_last:
+            _set_length(self.held[0], len(body))
+        if body or is_last:
+            self.held.append({"type": message["type"], "body": body, "more_body": not is_last})
+        if is_last or (exchange.is_admitted and self.is_stream) or not self._may_change:
+            for each in self.held:
+                await self.sender(each)
+            self.held = []
+
+    async def refuse(self) -> None:
+        """Answer with the refusal, once, instead of what was held back."""
+        found = self.reply.exchange.refusal
+        if found is not None and not self.is_refused:
+            self.is_refused = True
+            await refuse(self.sender, self.reply.exchange.dialect, found.message, found.field)
+
+    @property
+    def _may_change(self) -> bool:
+        return self.is_json or self.is_stream
+
+    def _completed(self, message: Message) -> bytes:
+        body: bytes = message.get("body", b"")
+        is_last = not message.get("more_body", False)
+        if self.is_stream:
+            *events, self.pending = (self.pending + body).split(b"\n\n")
+            done = b"".join(map(self._event, events))
+            return done + self.pending if is_last else done
+        if not self.is_json:
+            return body
+        self.pending += body
+        if not is_last:
+            return b""
+        parsed = json.loads(self.pending)
+        return _dumped(self.reply.whole(parsed) if isinstance(parsed, dict) else parsed)
+
+    def _event(self, event: bytes) -> bytes:
+        head, mark, data = event.rpartition(b"data: ")
+        if not mark or not data.startswith(b"{"):
+            return event + b"\n\n"
+        parsed = self.reply.event(json.loads(data))
+        return b"" if parsed is None else head + mark + _dumped(parsed) + b"\n\n"
+
+
+async def refuse(
+    send: Send, dialect: Dialect | None, message: str, param: str | None, *, status: int = 400,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:  # fmt: skip
+    """Answer with the error envelope of a dialect."""
+    kinds = {401: "authentication_error", 413: "request_too_large", 429: "rate_limit_error",
+             503: "overloaded_error"}  # fmt: skip
+    kind = kinds.get(status, "invalid_request_error")
+    error: dict[str, Any] = {"message": message, "type": kind}
+    if dialect is Dialect.MESSAGES:
+        body: dict[str, Any] = {"type": "error", "error": error}
+    else:
+        body = {"error": error | {"param": param, "code": status}}
+    data = _dumped(body)
+    length = (b"content-length", str(len(data)).encode())
+    kind_header = (b"content-type", b"application/json")
+    start = {"type": "http.response.start", "status": status}
+    await send({**start, "headers": [kind_header, length, *headers]})
+    await send({"type": "http.response.body", "body": data, "more_body": False})
+
+
+def _dumped(body: Any) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _set_length(start: Message, length: int) -> None:
+    others = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+    start["headers"] = [*others, (b"content-length", str(length).encode())]
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Read a request's body; None where the client left."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Give the body once, then what the connection says: that the client left."""
+    waiting = [body]
+
+    async def again() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return again

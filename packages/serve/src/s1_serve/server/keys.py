@@ -1,0 +1,31 @@
+"""API keys, from a file and from a variable. Refuses short ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from s1_core.errors import UserError
+
+VARIABLE = "S1_API_KEYS"
+_LEAST = 16
+
+
+def read_keys(file: str | None, variable: str | None) -> tuple[str, ...]:
+    """Read API keys, one a line of a file or parted by commas or lines in a variable.
+
+    Raises:
+        UserError: the file cannot be read or holds none; a key is short.
+    """
+    texts = [variable] if variable else []
+    if file is not None:
+        try:
+            texts.append(Path(file).read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{file} cannot be read ({error}): give one key a line") from error
+    keys = tuple(key for text in texts for key in re.split(r"[\s,]+", text) if key)
+    if file is not None and not keys:
+        raise UserError(f"{file} holds no key: write one a line")
+    if any(len(key) < _LEAST for key in keys):
+        raise UserError(f"a key has fewer than {_LEAST} characters: make long random ones")
+    return keys

@@ -1,0 +1,123 @@
+"""The Bento's service: one engine a process, behind the contract, the page and the probes.
+
+Reads its configuration from the variable S1_SERVICE, the flags of `just serve` as a JSON list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import tempfile
+import threading
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bentoml
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from s1_core import cli
+from s1_core.config_parser import parse
+from s1_core.errors import S1Error
+from s1_serve.budget.request import Board
+from s1_serve.config import ServiceConfig
+from s1_serve.contract.middleware import Contract
+from s1_serve.engine import quiet
+from s1_serve.model import open_model
+from s1_serve.server import access, keys
+from s1_serve.server.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from s1_serve.server.thinker import Thinker
+
+VARIABLE = "S1_SERVICE"
+_WATCH_S = 0.25
+ENGINE_DIED = threading.Event()
+
+CONFIG = parse(ServiceConfig, json.loads(os.environ.get(VARIABLE, "[]")), "serve", None)
+GATE = access.Gate(
+    keys=keys.read_keys(CONFIG.api_keys_file, os.environ.get(keys.VARIABLE)),
+    max_body_bytes=int(CONFIG.max_body_mib * (1 << 20)),
+    telemetry=Telemetry(),
+    logs_prompts=CONFIG.logs_prompts,
+)
+outside = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+
+@outside.get("/", include_in_schema=False)
+def index() -> RedirectResponse:
+    """Lead browsers to the page."""
+    return RedirectResponse(access.PAGE)
+
+
+@bentoml.service(
+    name="s1",
+    workers=1,  # an engine is a process's own
+    traffic={"timeout": float(CONFIG.request_timeout_s)},
+    logging={"access": {"enabled": False}},  # ours has the same and the tokens
+)
+@bentoml.asgi_app(outside, path="/")
+class S1:
+    """Holds what lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._engine: Thinker | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def start(self) -> None:
+        """Start, or leave the process with the line that says why not."""
+        try:
+            await self._start()
+        except S1Error as error:
+            await self._stack.aclose()
+            cli.say(f"s1: {error}")
+            os._exit(error.exit_code)
+
+    async def _start(self) -> None:
+        """Load the engine, see that it keeps budgets, and open the routes."""
+        from s1_serve.server import app, page
+
+        quiet()
+        model = open_model(CONFIG.model)
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="s1-"))
+        # Twice the answers: a slot that was given back may still be in an engine's step.
+        board = Board(Path(folder) / "decided", 2 * CONFIG.max_answers)
+        running = await self._stack.enter_async_context(app.running(model, CONFIG, board))
+        contract = Contract(
+            app=running.app,
+            known_fields=app.known_fields(),
+            max_answers=CONFIG.max_answers,
+            mirrors=CONFIG.reasoning_content,
+            observe=GATE.telemetry.observe,
+        )
+        page.mount(outside, CONFIG)
+        outside.mount("/", contract)
+        self._engine = running.engine
+        self._watch = asyncio.create_task(_watch(running.engine))
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def stop(self) -> None:
+        """Stop the engine; uvicorn has let running answers end."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._stack.aclose()
+
+    async def __is_ready__(self) -> bool:
+        return self._engine is not None and not self._engine.errored
+
+
+async def _watch(engine: Thinker) -> None:
+    """Leave when the engine is dead: whoever started the process starts another."""
+    while not engine.errored:
+        await asyncio.sleep(_WATCH_S)
+    ENGINE_DIED.set()
+    signal.raise_signal(signal.SIGTERM)
+
+
+service: Any = S1  # BentoML's decorators are not typed
+service.add_asgi_middleware(access.Access, gate=GATE)

@@ -1,0 +1,94 @@
+"""What the service tells of itself: Prometheus metrics of thinking, one JSON line a request.
+
+No prompt and no answer is written unless asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import Counter, Histogram
+
+from s1_serve.contract.exchange import Exchange
+from s1_serve.contract.thought import Thought
+
+_TOKENS = (0, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+_SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1)
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Counts finished answers. Build one a process: metrics have names."""
+
+    thinking: Histogram = field(
+        default_factory=lambda: Histogram(
+            "s1_thinking_tokens", "Thinking tokens of an answer", buckets=_TOKENS
+        )
+    )
+    extends: Counter = field(
+        default_factory=lambda: Counter("s1_extends", "Attempts to end that were extended")
+    )
+    ends: Counter = field(
+        default_factory=lambda: Counter("s1_thinking_ends", "How thinking ended", ["end"])
+    )
+    use: Histogram = field(
+        default_factory=lambda: Histogram(
+            "s1_budget_use", "Share of the maximum that was thought", buckets=_SHARES
+        )
+    )
+    first_thinking: Histogram = field(
+        default_factory=lambda: Histogram(
+            "s1_time_to_first_thinking_token_seconds", "Of streams", buckets=_SECONDS
+        )
+    )
+    first_answer: Histogram = field(
+        default_factory=lambda: Histogram(
+            "s1_time_to_first_answer_token_seconds", "Of streams", buckets=_SECONDS
+        )
+    )
+    refusals: Counter = field(
+        default_factory=lambda: Counter("s1_refusals", "Requests that failed", ["status"])
+    )
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count the answers of an exchange."""
+        for thought in exchange.thoughts:
+            self._observe(thought)
+
+    def _observe(self, thought: Thought) -> None:
+        if thought.thinking_after_s is not None:
+            self.first_thinking.observe(thought.thinking_after_s)
+        if thought.answer_after_s is not None:
+            self.first_answer.observe(thought.answer_after_s)
+        if thought.summary is None:
+            self.ends.labels("aborted").inc()
+            return
+        self.thinking.observe(thought.summary["tokens"])
+        self.extends.inc(thought.summary["extends"])
+        self.ends.labels(thought.summary["end"]).inc()
+        if thought.plan.maximum:
+            self.use.observe(thought.summary["tokens"] / thought.plan.maximum)
+
+
+def log(**fields: Any) -> None:
+    """Write one line of JSON to stderr."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z"
+    sys.stderr.write(json.dumps({"time": stamp, **fields}, ensure_ascii=False) + "\n")
+    sys.stderr.flush()
+
+
+def told(exchange: Exchange, *, with_prompt: bool) -> dict[str, Any]:
+    """Say in numbers what an exchange was; its words only when asked."""
+    fields: dict[str, Any] = {
+        "prompt_tokens": exchange.prompt_tokens,
+        "thinking": [thought.summary for thought in exchange.thoughts],
+        "completion_tokens": sum(len(thought.ids) for thought in exchange.thoughts),
+    }
+    if with_prompt:
+        fields["request"] = exchange.asked.body
+    return fields

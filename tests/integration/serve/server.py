@@ -1,0 +1,85 @@
+"""`just serve` as a process of its own, for tests that talk to it over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+START_S = 300
+SMALL = (
+    "--serve.kv_cache_gib",
+    "0.03",
+    "--serve.max_num_seqs",
+    "16",
+    "--serve.answer_reserve",
+    "16",
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service and where it writes."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}{path}", json=body, timeout=120, **options)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Read the JSON lines of its log."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+
+    def metric(self, name: str) -> float:
+        """Sum a metric over its labels."""
+        rows = httpx.get(f"{self.url}/metrics", timeout=60).text.splitlines()
+        return sum(float(row.split()[-1]) for row in rows if row.split("{")[0].split()[0] == name)
+
+    def num_running(self) -> float:
+        """Ask how many requests the engine works on."""
+        return self.metric("vllm:num_requests_running") + self.metric("vllm:num_requests_waiting")
+
+
+@contextmanager
+def serving(model: Path, folder: Path, *flags: str, **variables: str) -> Iterator[Server]:
+    """Start a service on a free port and wait until it is ready."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "s1_serve.service", "--model", str(model)]
+    command += ["--port", str(port), *SMALL, *flags]
+    log = folder / f"service-{port}.log"
+    with log.open("wb") as sink:
+        environment = os.environ | {"BENTOML_HOME": str(folder / "bentoml")} | variables
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
+    server = Server(process, f"http://127.0.0.1:{port}", log)
+    try:
+        _wait(server)
+        yield server
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _wait(server: Server) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            if httpx.get(f"{server.url}/readyz", timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.3)
+    raise AssertionError(server.log.read_text())
