@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from processes import alive
+
 START_S = 300
 SMALL = (
     "--serve.kv_cache_gib",
@@ -69,9 +71,21 @@ def serving(model: Path, folder: Path, *flags: str, **variables: str) -> Iterato
         _wait(server)
         yield server
     finally:
+        own = children(process.pid)
         if process.poll() is None:
             process.kill()
         process.wait()
+        deadline = time.monotonic() + 10
+        while any(map(alive, own)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not any(map(alive, own)), "the engine outlives a killed service"
+
+
+def children(pid: int) -> list[int]:
+    """List the processes that a process has started."""
+    command = ["ps", "-o", "pid=", "--ppid", str(pid)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [int(word) for word in listed.stdout.split()]
 
 
 def _wait(server: Server) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from integration.serve.server import serving
+from integration.serve.server import children, serving
 from integration.serve.test_service import CHAT, MESSAGES, asked
 from processes import alive
 from s1_core.errors import UserError
@@ -23,12 +23,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.multiprocess]
 
 KEYS = ("0123456789abcdef-one", "0123456789abcdef-two")
 LONG = {"max_tokens": 400, "thinking_token_budget": 300, "min_thinking_tokens": 300}
-
-
-def children(pid):
-    command = ["ps", "-o", "pid=", "--ppid", str(pid)]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)
-    return [int(word) for word in listed.stdout.split()]
 
 
 def test_keys_limits_and_a_drain_that_loses_nothing(model_folder, tmp_path):

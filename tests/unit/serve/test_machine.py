@@ -77,7 +77,7 @@ def test_in_any_batch_it_is_the_loop(requests, seed):
     engine = Engine(requests, seed)
     outputs = engine.run()
     ends = engine.machine.decided(np.array(engine.slots)).tolist()
-    for (prompt, plan), output, (used, kind, at) in zip(requests, outputs, ends, strict=True):
+    for (prompt, plan), output, (used, kind, at, *_) in zip(requests, outputs, ends, strict=True):
         wanted = loop.drive([loop.machine(prompt, plan)], FakeModel())[0]
         stop = output[-1:] if output[-1] in MARKS.stop_ids else []
         if wanted.finish_reason == "stop":

@@ -113,12 +113,21 @@ class Endpoint:
 
 
 def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:
-    for line in response.iter_lines():
-        if line.startswith("data: ") and line != "data: [DONE]":
-            event = json.loads(line.removeprefix("data: "))
+    for line in _lines(response):
+        if line.startswith(b"data: ") and line != b"data: [DONE]":
+            event = json.loads(line.removeprefix(b"data: "))
             if "choices" not in event:
-                raise UserError(f"{response.url} answers {line[:300]}")
+                raise UserError(f"{response.url} answers {line[:300].decode(errors='replace')}")
             yield from event["choices"]
+
+
+def _lines(response: httpx.Response) -> Generator[bytes, None, None]:
+    """Part lines at newlines alone; httpx parts them at U+2028 too, within a JSON string."""
+    pending = b""
+    for piece in response.iter_bytes():
+        *lines, pending = (pending + piece).split(b"\n")
+        yield from lines
+    yield pending
 
 
 def _token_ids(choice: dict[str, Any], url: str) -> tuple[int, ...]:

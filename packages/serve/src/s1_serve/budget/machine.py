@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s1_serve.budget.draw import Filters, draw, uniform
-from s1_serve.budget.terms import BUDGET, NATURAL, UNDECIDED, Column, Terms
+from s1_serve.budget.terms import BUDGET, MEMORY, NATURAL, UNDECIDED, Column, Terms
 
 _GREEDY_BELOW = 1e-5
 """temperatures that vLLM takes for 0 (sampling_params.py)"""
 _FORCED = 1e9
-_MEMORY = 16
-"""extends that a row can undo; engines step back by a token or two"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class State:
         """Forget what lies at or behind a position."""
         num_R1 = (self.events_RE >= position_R[:, None]).sum(1, keepdim=True)
         padded_RE = torch.cat([self.events_RE, torch.full_like(self.events_RE, -1)], 1)
-        index_RE = num_R1 + torch.arange(_MEMORY, device=num_R1.device)
+        index_RE = num_R1 + torch.arange(MEMORY, device=num_R1.device)
         is_undone_R = self.end_R >= position_R
         return State(
             self.used_R - num_R1[:, 0],
@@ -65,7 +63,7 @@ class Machine:
         self._terms_SW = torch.zeros(rows, 64, dtype=torch.long, device=device)
         self._sampling_S3 = torch.zeros(rows, 3, dtype=torch.double, device=device)
         self._used_S = torch.zeros(rows, dtype=torch.long, device=device)
-        self._events_SE = torch.full((rows, _MEMORY), -1, dtype=torch.long, device=device)
+        self._events_SE = torch.full((rows, MEMORY), -1, dtype=torch.long, device=device)
         self._end_S = torch.full((rows,), -1, dtype=torch.long, device=device)
         self._kind_S = torch.zeros(rows, dtype=torch.long, device=device)
         self._staged: dict[int, Terms] = {}
@@ -106,9 +104,10 @@ class Machine:
         _force(logits_RV, token_R, is_ours_R & (step.is_forced_R | is_drawn_R))
 
     def decided(self, slots: NDArray[np.int64]) -> Tensor:
-        """Give (extends used, kind of end, the last extend's position) of slots, on the device."""
+        """Give extends used, kind of end and the last extends' positions, on the device."""
         at_R = torch.from_numpy(slots).to(self._device)
-        return torch.stack([self._used_S[at_R], self._kind_S[at_R], self._events_SE[at_R, 0]], 1)
+        counts_R2 = torch.stack([self._used_S[at_R], self._kind_S[at_R]], 1)
+        return torch.cat([counts_R2, self._events_SE[at_R]], 1)
 
     def _drawing(self, logits_RV: Tensor, slots: NDArray[np.int64], position_R: Tensor) -> _Drawing:
         """Find the rows to draw for: vLLM takes them for greedy and finds what is forced."""

@@ -134,20 +134,20 @@ class BudgetProcessor(V1Processor, V2Processor):
     def _decided(self, slots: NDArray[np.int64]) -> None:
         """Copy what was decided to the host; on a GPU the copy runs beside the next step."""
         ours = slots[slots >= 0]
-        decided_R3 = self._machine.decided(ours)
-        if decided_R3.device.type == "cpu":
-            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], decided_R3.numpy()
+        decided_RN = self._machine.decided(ours)
+        if decided_RN.device.type == "cpu":
+            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], decided_RN.numpy()
             return
-        host_R3 = torch.empty_like(decided_R3, device="cpu", pin_memory=True)
-        host_R3.copy_(decided_R3, non_blocking=True)
+        host_RN = torch.empty_like(decided_RN, device="cpu", pin_memory=True)
+        host_RN.copy_(decided_RN, non_blocking=True)
         done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         done.record()
-        self._unpublished = (ours, host_R3, done)
+        self._unpublished = (ours, host_RN, done)
 
     def _publish(self) -> None:
         """Publish what the step before decided: a request goes on for steps behind its end."""
         if self._unpublished is not None:
-            ours, host_R3, done = self._unpublished
+            ours, host_RN, done = self._unpublished
             done.synchronize()
-            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], host_R3.numpy()
+            self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], host_RN.numpy()
             self._unpublished = None

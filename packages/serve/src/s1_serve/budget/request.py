@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from s1_core.errors import S1Error
 from s1_serve.budget.plan import End
-from s1_serve.budget.terms import BUDGET, NATURAL, Terms
+from s1_serve.budget.terms import BUDGET, MEMORY, NATURAL, Terms
 
 KEY = "s1_budget"
 """in a request's extra_args, and in the engine's additional_config"""
-_WIDTH = 4
+_WIDTH = 3 + MEMORY
 _ENDS: dict[int, End] = {NATURAL: "natural", BUDGET: "budget"}
 
 
@@ -47,11 +47,11 @@ def read(extra_args: dict[str, Any] | None) -> tuple[Ticket, Terms] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """What the machine decided for a request: `extended_at` is where its last extend starts."""
+    """What the machine decided for a request: where its last extends start, the newest first."""
 
     extends: int = 0
     end: End = "length"
-    extended_at: int = -1
+    extended_at: tuple[int, ...] = ()
 
 
 @dataclass
@@ -94,12 +94,13 @@ class Board:
 
     def decided(self, ticket: Ticket) -> Decided:
         """Say what was decided so far; the end is length where thinking has not ended."""
-        number, used, kind, at = self._rows[ticket.slot].tolist()
+        number, used, kind, *at = self._rows[ticket.slot].tolist()
         if number != ticket.number:
             return Decided()
-        return Decided(extends=used, end=_ENDS.get(kind, "length"), extended_at=at)
+        end = _ENDS.get(kind, "length")
+        return Decided(extends=used, end=end, extended_at=tuple(at[:used]))
 
 
 def open_rows(path: Path, num_slots: int) -> NDArray[np.int64]:
-    """Map the file of decisions: number, extends, kind of end, last extend's place of each slot."""
+    """Map the file of decisions: number, extends, kind of end, last extends of each slot."""
     return np.memmap(path, dtype=np.int64, mode="r+", shape=(num_slots, _WIDTH))

@@ -10,6 +10,8 @@ from s1_serve.budget.plan import Plan
 
 UNDECIDED, NATURAL, BUDGET = 0, 1, 2
 """how thinking has ended"""
+MEMORY = 16
+"""extends that are remembered: a row can undo so many, and engines step back by a token or two"""
 
 
 class Column(IntEnum):

@@ -23,7 +23,7 @@ class Exchange:
     thoughts: list[Thought] = field(default_factory=list)
     refusal: Refusal | None = None
     is_admitted: bool = False
-    """The engine has taken the request: no refusal can follow."""
+    """The engine has answered: what it cannot do it has said by now."""
     prompt_tokens: int = 0
 
     @property

@@ -103,6 +103,7 @@ class _Outlet:
     is_stream: bool = False
     is_json: bool = False
     is_refused: bool = False
+    failure: dict[str, Any] | None = None
     pending: bytes = b""
 
     async def send(self, message: Message) -> None:
@@ -119,14 +120,32 @@ class _Outlet:
             return
         body = self._completed(message)
         is_last = not message.get("more_body", False)
+        if self.failure is not None:
+            await self._fail(is_last=is_last)
+            return
         if self.is_json and is_last:
             _set_length(self.held[0], len(body))
         if body or is_last:
             self.held.append({"type": message["type"], "body": body, "more_body": not is_last})
-        if is_last or (exchange.is_admitted and self.is_stream) or not self._may_change:
+        if is_last or not self.is_stream or exchange.is_admitted:
             for each in self.held:
                 await self.sender(each)
             self.held = []
+
+    async def _fail(self, *, is_last: bool) -> None:
+        """Answer with a stream's first error as if it had not been one."""
+        assert self.failure is not None
+        if not is_last:
+            return
+        error = self.failure["error"]
+        is_theirs = "request" in str(error.get("type", "")).lower()
+        status = error.get("code") or (400 if is_theirs else 500)
+        body = _dumped(self.failure)
+        headers = [(b"content-type", b"application/json")]
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        _set_length(start, len(body))
+        await self.sender(start)
+        await self.sender({"type": "http.response.body", "body": body, "more_body": False})
 
     async def refuse(self) -> None:
         """Answer with the refusal, once, instead of what was held back."""
@@ -134,10 +153,6 @@ class _Outlet:
         if found is not None and not self.is_refused:
             self.is_refused = True
             await refuse(self.sender, self.reply.exchange.dialect, found.message, found.field)
-
-    @property
-    def _may_change(self) -> bool:
-        return self.is_json or self.is_stream
 
     def _completed(self, message: Message) -> bytes:
         body: bytes = message.get("body", b"")
@@ -158,7 +173,10 @@ class _Outlet:
         head, mark, data = event.rpartition(b"data: ")
         if not mark or not data.startswith(b"{"):
             return event + b"\n\n"
-        parsed = self.reply.event(json.loads(data))
+        said = json.loads(data)
+        if not self.reply.exchange.is_admitted and isinstance(said.get("error"), dict):
+            self.failure = said
+        parsed = self.reply.event(said)
         return b"" if parsed is None else head + mark + _dumped(parsed) + b"\n\n"
 
 
@@ -184,7 +202,8 @@ async def refuse(
 
 
 def _dumped(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    # In ASCII: U+2028 raw would end a line for many a reader of event streams.
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _set_length(start: Message, length: int) -> None:

@@ -44,9 +44,11 @@ class Thought:
         decided, header = self.board.decided(self.ticket), len(self.plan.delimiters.header)
         if self.thinking_after_s is None and len(self.ids) > header:
             self.thinking_after_s = time.monotonic() - self.started
-        extend = len(self.plan.extend_ids(decided.extends - 1)) if decided.extends else 0
-        behind = decided.extended_at + extend
-        self.is_forced = before < behind and len(self.ids) > decided.extended_at >= 0
+        newest = decided.extends - 1
+        self.is_forced = any(
+            at < len(self.ids) and before < at + len(self.plan.extend_ids(newest - nth))
+            for nth, at in enumerate(decided.extended_at)
+        )
         if self.answer_after_s is None and self._has_answered(decided):
             self.answer_after_s = time.monotonic() - self.started
 

@@ -23,6 +23,7 @@ PAGE = "/ui"
 _DIALECTS = {dialect.value: dialect for dialect in Dialect}
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _QUIET = frozenset(OPEN_PATHS)
+_PAGE_PATHS = ("/", PAGE, "/favicon.ico", "/manifest.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class Access:
 
     async def _visit(self, visit: _Visit, scope: Scope, receive: Receive) -> None:
         gate, dialect = self._gate, _DIALECTS.get(scope["path"])
-        is_page = scope["path"] in ("/", PAGE) or scope["path"].startswith(PAGE + "/")
+        is_page = scope["path"] in _PAGE_PATHS or scope["path"].startswith(PAGE + "/")
 
         if not is_page and not gate.admits(scope):
             wanted = "no valid API key: send Authorization: Bearer KEY or x-api-key: KEY"

@@ -32,6 +32,7 @@ from s1_core.template import chat_template
 from s1_serve.budget.request import Board
 from s1_serve.config import ServiceConfig
 from s1_serve.contract.api import Dialect
+from s1_serve.contract.schema import documented
 from s1_serve.engine import budget_options, engine_options
 from s1_serve.model import Model
 from s1_serve.server import parser, probe
@@ -82,6 +83,7 @@ async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIte
         tasks = await engine.get_supported_tasks()
         app = build_app(arguments, tasks, engine.model_config)
         app.router.routes = [r for r in app.routes if getattr(r, "path", "") in ROUTES]
+        app.openapi_schema = documented(app.openapi())
         await init_app_state(engine, app.state, arguments, tasks)
         app.state.server = SimpleNamespace(should_exit=False)  # vLLM's handlers of a dead engine
         async with app.router.lifespan_context(app):

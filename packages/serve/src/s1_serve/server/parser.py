@@ -6,6 +6,8 @@ Looks for delimiters behind the last assistant's turn alone: a history may hold 
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from vllm.entrypoints.generate.base.protocol import DeltaMessage
 from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from s1_core import chat
+from s1_core.processes import die_with_parent
 
 _PREFIX = "s1_"
 
@@ -115,6 +118,10 @@ def _message(parts: Sequence[tuple[str, str]]) -> DeltaMessage | None:
         said[channel] += text
     return DeltaMessage(reasoning=said["thinking"] or None, content=said["answer"] or None)
 
+
+if multiprocessing.parent_process() is not None:
+    # vLLM's engine goes on, busy, when the server is killed: it has this file as a plugin.
+    die_with_parent(os.getppid())
 
 for _format in chat.FORMATS.values():
     ReasoningParserManager.register_module(

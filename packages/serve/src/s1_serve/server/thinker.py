@@ -99,12 +99,11 @@ class Thinker(AsyncLLM):
         except Refusal as refusal:
             exchange.refusal = refusal
             raise VLLMValidationError(refusal.message, parameter=refusal.field) from refusal
-        exchange.is_admitted = True
         if not answers:
-            return super().generate(prompt, sampling_params, request_id, **options)
+            return self._plain(exchange, prompt, sampling_params, request_id, options)
         options["reasoning_ended"] = False
         running = [
-            self._think(thought, prompt, params, f"{request_id}-{index}", options)
+            self._think(exchange, thought, prompt, params, f"{request_id}-{index}", options)
             for index, (params, thought) in enumerate(answers)
         ]
         if len(running) == 1:
@@ -132,13 +131,27 @@ class Thinker(AsyncLLM):
             answers.append((_params(params, thought.plan, ticket), thought))
         return answers
 
+    async def _plain(
+        self, exchange: Exchange, prompt: Any, params: SamplingParams, name: str, options: Any
+    ) -> AsyncGenerator[RequestOutput, None]:
+        async for output in super().generate(prompt, params, name, **options):
+            exchange.is_admitted = True
+            yield output
+
     async def _think(
-        self, thought: Thought, prompt: Any, params: SamplingParams, name: str, options: Any
+        self,
+        exchange: Exchange,
+        thought: Thought,
+        prompt: Any,
+        params: SamplingParams,
+        name: str,
+        options: Any,
     ) -> AsyncGenerator[RequestOutput, None]:
         """Generate one answer and follow it; its slot is free behind the last output."""
         is_delta = params.output_kind == RequestOutputKind.DELTA
         try:
             async for output in super().generate(prompt, params, name, **options):
+                exchange.is_admitted = True
                 for answer in output.outputs:
                     thought.hear(answer.token_ids, answer.finish_reason, is_delta=is_delta)
                 yield output
