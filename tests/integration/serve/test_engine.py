@@ -61,20 +61,25 @@ def test_batched_completions_equal_single_ones(engine):
     assert len({completion.token_ids for completion in together}) > 6
 
 
-def test_streaming_equals_completing(engine):
-    for one in [request(engine, prompt) for prompt in prompts(engine, 6)]:
-        pieces, stream = [], engine.stream(one)
+def test_streaming_equals_answering_and_marks_what_was_forced(engine):
+    extends = 0
+    for prompt in prompts(engine, 6):
+        plan = planned(engine, prompt, ThinkingBudget(max=60, extends=3), max_tokens=90)
+        pieces, stream = [], engine.stream(prompt, plan)
         try:
             while True:
-                pieces += next(stream)
+                pieces.append(next(stream))
         except StopIteration as stop:
-            assert stop.value == engine.complete([one])[0]
-            assert tuple(pieces) == stop.value.token_ids
+            assert stop.value == engine.answer([prompt], [plan])[0]
+            assert sum((piece.ids for piece in pieces), ()) == stop.value.output_ids
+            extends += stop.value.extends
+    said = [engine.model.text.decode(piece.ids) for piece in pieces if piece.is_forced]
+    assert extends > 0 and set(said) <= set("Wait") | {"Wa", "it", "Wait"}
 
 
 def test_a_stream_left_early_frees_the_engine(engine):
     (prompt,) = prompts(engine, 1)
-    stream = engine.stream(request(engine, prompt, max_tokens=200, stop_ids=()))
+    stream = engine.stream(prompt, planned(engine, prompt, ThinkingBudget(max=200)))
     next(stream)
     stream.close()
     assert engine.complete([request(engine, prompt)])

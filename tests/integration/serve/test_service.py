@@ -287,7 +287,7 @@ def test_tools_are_called_behind_the_thinking(service):
     assert "Final Answer:" not in service.post(CHAT, body).text
 
 
-def test_an_endpoint_without_budgets_stays_what_vllm_is(service, engine, capfd):
+def test_an_endpoint_without_budgets_stays_what_vllm_is(service, engine, capfd, monkeypatch):
     """The loop over plain text completions answers as the engine in this process."""
     endpoint = Endpoint(f"{service.url}/v1")
     assert (endpoint.context, set(endpoint.stop_ids())) == (2048, set(engine.model.stop_ids))
@@ -297,15 +297,30 @@ def test_an_endpoint_without_budgets_stays_what_vllm_is(service, engine, capfd):
         remote = loop.drive(forced(engine, some, budget), endpoint)
         assert remote == loop.drive(forced(engine, some, budget), engine)
     capfd.readouterr()
-    asking = AskConfig(question="1 + 1?", endpoint=service.url, budget=20, min=15, max_tokens=60)
-    client.main(asking)
-    out, err = capfd.readouterr()
-    assert "Final Answer:" in out and " extend" in err
+    spoken = []
+    for keeps_budgets in (True, False):  # by the service itself, and by the loop around it
+        monkeypatch.setattr(
+            client, "Endpoint", lambda *a, keeps=keeps_budgets: _endpoint(*a, keeps_budgets=keeps)
+        )
+        client.main(
+            AskConfig(question="1 + 1?", endpoint=service.url, budget=20, min=15, max_tokens=60)
+        )
+        out, err = capfd.readouterr()
+        assert "Final Answer:" in out and " extend" in err
+        spoken.append((out, err.split(" answer tokens")[0].split("thinking")[0]))
+    assert spoken[0][1] == spoken[1][1]
     with pytest.raises(UserError, match="answers 400"):
         endpoint._call("POST", COMPLETIONS, {"model": endpoint.model, "max_tokens": -5})
     port = int(service.url.rpartition(":")[2])
     with pytest.raises(UserError, match=f"{port} is in use"):
         verb.bind("127.0.0.1", port)
+
+
+def _endpoint(*arguments, keeps_budgets):
+    endpoint = Endpoint(*arguments)
+    assert endpoint.keeps_budgets
+    endpoint.keeps_budgets = keeps_budgets
+    return endpoint
 
 
 def test_a_client_that_leaves_frees_the_engine_within_a_second(service):

@@ -1,106 +1,168 @@
-"""`just ask`: one question, its thinking dimmed as it streams, its answer, one line of counts."""
+"""`just ask`: one question, its thinking dimmed as it streams, its answer, one line of counts.
+
+Thinks in this process, at a service of ours, or by the loop at any endpoint that takes token ids.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s1_core import chat, cli
+from s1_core.errors import UserError
 from s1_serve.budget import loop
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Limits, Plan, delimiters, resolve
-from s1_serve.completions import Sampling, Streamer
+from s1_serve.completions import Sampling
 from s1_serve.config import AskConfig
+from s1_serve.endpoint import Endpoint
 from s1_serve.text import Codec, Decoder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_ENDS = {
+    "natural": "ended by itself",
+    "budget": "cut at the maximum",
+    "length": "ran out of context",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """Where answers come from; `start` is called once the budget is known to fit."""
+class Counts:
+    """An answer in numbers, in tokens."""
 
-    start: Callable[[], Streamer]
-    codec: Codec
-    format: chat.Format
-    stop_ids: tuple[int, ...]
-    context: int | None
+    thinking: int
+    end: str
+    extends: int
+    answer: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """A piece of text of one channel; `is_forced` where the model had no say."""
+
+    channel: str
+    text: str
+    is_forced: bool
+
+
+Answer = Generator[Said, None, Counts]
 
 
 def main(config: AskConfig) -> None:
     """Answer `config.question` on the terminal; stdout holds thinking and answer only."""
     from rich.console import Console
 
-    source = _endpoint(config) if config.endpoint else _engine(config)
-    prompt, plan = _planned(source, config)
-    streamer = source.start()
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    answer = _endpoint(config) if config.endpoint else _engine(config)
+    screen = Screen(Console(file=sys.stdout, highlight=False, soft_wrap=True))
     start = time.monotonic()
-    outcome = _show(source, loop.stream(prompt, plan, streamer), console)
-    counts = _counts(outcome, time.monotonic() - start)
-    cli.console().print(counts, style="dim", highlight=False)
+    while True:
+        try:
+            screen.show(next(answer))
+        except StopIteration as stop:
+            screen.close()
+            counts = _told(stop.value, time.monotonic() - start)
+            cli.console().print(counts, style="dim", highlight=False)
+            return
 
 
-def _engine(config: AskConfig) -> Source:
+def _engine(config: AskConfig) -> Answer:
     from s1_serve.engine import Engine
     from s1_serve.model import open_model
 
     model = open_model(config.model)
-    return Source(
-        start=lambda: Engine(model, config.serve),
-        codec=model.text,
-        format=model.format,
-        stop_ids=model.stop_ids,
-        context=config.serve.context or model.context,
-    )
+    context = config.serve.context or model.context
+    prompt, plan = _planned(config, model.text, model.format, model.stop_ids, context)
+    engine = Engine(model, config.serve)
+    return (yield from _parted(engine.stream(prompt, plan), model.text, model.format))
 
 
-def _endpoint(config: AskConfig) -> Source:
-    from s1_serve.endpoint import Endpoint
-
+def _endpoint(config: AskConfig) -> Answer:
     assert config.endpoint is not None
-    endpoint = Endpoint(config.endpoint)
-    return Source(
-        start=lambda: endpoint,
-        codec=endpoint,
-        format=chat.format_named(config.format),
-        stop_ids=endpoint.stop_ids(),
-        context=endpoint.context,
-    )
+    endpoint = Endpoint(config.endpoint, os.environ.get("S1_API_KEY"))
+    if endpoint.keeps_budgets:
+        return (yield from _service(endpoint, config))
+    fmt, stop_ids = chat.format_named(config.format), endpoint.stop_ids()
+    prompt, plan = _planned(config, endpoint, fmt, stop_ids, endpoint.context)
+    return (yield from _parted(loop.stream(prompt, plan, endpoint), endpoint, fmt))
 
 
-def _planned(source: Source, config: AskConfig) -> tuple[tuple[int, ...], Plan]:
-    prompt = source.codec.encode(chat.generation_prompt(source.format, config.question))
+def _planned(
+    config: AskConfig,
+    codec: Codec,
+    fmt: chat.Format,
+    stop_ids: tuple[int, ...],
+    context: int | None,
+) -> tuple[tuple[int, ...], Plan]:
+    prompt = codec.encode(chat.generation_prompt(fmt, config.question))
     limits = Limits(
         prompt_tokens=len(prompt),
         max_tokens=config.max_tokens,
-        context=source.context,
+        context=context,
         answer_reserve=config.serve.answer_reserve,
     )
-    marks = delimiters(source.format, source.codec.encode, source.stop_ids)
+    marks = delimiters(fmt, codec.encode, stop_ids)
     sampling = Sampling(temperature=config.temperature, seed=config.seed)
-    return prompt, resolve(config.thinking, limits, marks, source.codec.encode, sampling)
+    return prompt, resolve(config.thinking, limits, marks, codec.encode, sampling)
 
 
-def _show(
-    source: Source, pieces: Generator[loop.Piece, None, Outcome], console: Console
-) -> Outcome:
-    """Stream thinking, then the answer; text the loop forced stands out."""
-    decoder, splitter = Decoder(source.codec), chat.StreamSplitter(source.format)
-    screen = Screen(console)
+def _parted(pieces: Generator[loop.Piece, None, Outcome], codec: Codec, fmt: chat.Format) -> Answer:
+    """Part tokens into thinking and answer."""
+    decoder, splitter = Decoder(codec), chat.StreamSplitter(fmt)
     while True:
         try:
             piece = next(pieces)
         except StopIteration as stop:
-            screen.show(splitter.close(), is_forced=False)
-            console.print()
+            yield from (Said(channel, text, False) for channel, text in splitter.close())
             outcome: Outcome = stop.value
-            return outcome
-        screen.show(splitter.feed(decoder.feed(piece.ids)), is_forced=piece.is_forced)
+            return Counts(
+                thinking=len(outcome.thinking_ids),
+                end=outcome.end,
+                extends=outcome.extends,
+                answer=len(outcome.answer_ids),
+                total=len(outcome.output_ids),
+            )
+        for channel, text in splitter.feed(decoder.feed(piece.ids)):
+            yield Said(channel, text, piece.is_forced)
+
+
+def _service(endpoint: Endpoint, config: AskConfig) -> Answer:
+    """Ask a service of ours, which keeps the budget itself."""
+    body: dict[str, Any] = {
+        "model": endpoint.model,
+        "messages": [{"role": "user", "content": config.question}],
+        "thinking_token_budget": config.budget,
+        "min_thinking_tokens": config.min,
+        "num_extends": config.extends,
+        "extend_with": config.extend_with,
+        "max_tokens": config.max_tokens,
+        "temperature": config.temperature,
+        "seed": config.seed,
+        "stream_options": {"include_usage": True},
+    }
+    thinking: dict[str, Any] | None = None
+    for event in endpoint.events("/v1/chat/completions", body):
+        for choice in event["choices"]:
+            for name, channel in (("reasoning", "thinking"), ("content", "answer")):
+                if text := choice["delta"].get(name):
+                    yield Said(channel, text, choice.get("forced", False))
+            thinking = choice.get("thinking", thinking)
+        if thinking and (usage := event.get("usage")):
+            total = usage["completion_tokens"]
+            return Counts(
+                thinking=thinking["tokens"],
+                end=thinking["end"],
+                extends=thinking["extends"],
+                answer=total - thinking["tokens"],
+                total=total,
+            )
+    raise UserError(f"{endpoint.url} closed the stream before the end; is the server still up?")
 
 
 class Screen:
@@ -110,27 +172,24 @@ class Screen:
         self._console = console
         self._channel = "thinking"
 
-    def show(self, parts: Iterable[tuple[str, str]], *, is_forced: bool) -> None:
-        """Print parts of (channel, text); forced thinking stands out."""
-        styles = {"thinking": "bold yellow" if is_forced else "dim", "answer": "bold"}
-        for channel, text in parts:
-            if channel != self._channel:
-                self._console.print("\n")
-            self._channel = channel
-            self._console.print(text, style=styles[channel], end="", markup=False)
+    def show(self, said: Said) -> None:
+        """Print a piece; forced thinking stands out."""
+        styles = {"thinking": "bold yellow" if said.is_forced else "dim", "answer": "bold"}
+        if said.channel != self._channel:
+            self._console.print("\n")
+        self._channel = said.channel
+        self._console.print(said.text, style=styles[said.channel], end="", markup=False)
+
+    def close(self) -> None:
+        """End the last line."""
+        self._console.print()
 
 
-def _counts(outcome: Outcome, seconds: float) -> str:
-    ends = {
-        "natural": "ended by itself",
-        "budget": "cut at the maximum",
-        "length": "ran out of context",
-    }
-    extends = "1 extend" if outcome.extends == 1 else f"{outcome.extends} extends"
-    tokens = len(outcome.output_ids)
+def _told(counts: Counts, seconds: float) -> str:
+    extends = "1 extend" if counts.extends == 1 else f"{counts.extends} extends"
     return (
-        f"{len(outcome.thinking_ids)} thinking tokens ({ends[outcome.end]}, {extends}), "
-        f"{len(outcome.answer_ids)} answer tokens, {tokens / max(seconds, 1e-9):.0f} tokens/s"
+        f"{counts.thinking} thinking tokens ({_ENDS[counts.end]}, {extends}), "
+        f"{counts.answer} answer tokens, {counts.total / max(seconds, 1e-9):.0f} tokens/s"
     )
 
 

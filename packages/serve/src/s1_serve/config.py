@@ -106,7 +106,7 @@ class AskConfig:
     model: str = "artifacts/demo/model"
     """A model artifact, or embedded."""
     endpoint: str | None = None
-    """Instead of a model, an OpenAI-compatible server that takes and returns token ids."""
+    """Instead of a model, a server: ours, or one that takes token ids; S1_API_KEY holds its key."""
     format: str = "s1"
     """The text format of the endpoint's model."""
     budget: int = -1

@@ -6,6 +6,7 @@ Needs what vLLM's server offers: prompts of token ids, `return_token_ids`, `min_
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -29,6 +30,8 @@ class Endpoint:
         card = self._call("GET", "/v1/models")["data"][0]
         self.model: str = card["id"]
         self.context: int | None = card.get("max_model_len")
+        self.keeps_budgets = "thinking" in card
+        """It is a service of ours: a budget is a field of the request."""
 
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         """Answer the requests in order, sequentially."""
@@ -37,24 +40,32 @@ class Endpoint:
     def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
         """Answer one request, yielding tokens as the server sends them."""
         tokens: tuple[int, ...] = ()
-        body = self._body(request) | {"stream": True}
+        for event in self.events("/v1/completions", self._body(request)):
+            for choice in event["choices"]:
+                piece = _token_ids(choice, self.url)
+                tokens += piece
+                if choice.get("finish_reason") == "stop":
+                    piece = piece[:-1]
+                if piece:
+                    yield piece
+                if choice.get("finish_reason"):
+                    return _completion(tokens, choice["finish_reason"], self.url)
+        raise UserError(f"{self.url} closed the stream before the end; is the server still up?")
+
+    def events(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """Post a request that streams; give its events.
+
+        Raises:
+            UserError: the server refuses it, fails, or is not there.
+        """
         try:
-            with self._client.stream("POST", "/v1/completions", json=body) as response:
+            with self._client.stream("POST", path, json=body | {"stream": True}) as response:
                 if response.is_error:
                     response.read()
                     raise self._refusal(response)
-                for choice in _events(response):
-                    piece = _token_ids(choice, self.url)
-                    tokens += piece
-                    if choice.get("finish_reason") == "stop":
-                        piece = piece[:-1]
-                    if piece:
-                        yield piece
-                    if choice.get("finish_reason"):
-                        return _completion(tokens, choice["finish_reason"], self.url)
+                yield from _events(response)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
-        raise UserError(f"{self.url} closed the stream before the end; is the server still up?")
 
     def encode(self, text: str) -> tuple[int, ...]:
         body = {"model": self.model, "prompt": text, "add_special_tokens": False}
@@ -109,7 +120,10 @@ class Endpoint:
         return UserError(f"no answer from {self.url} ({type(error).__name__}): start it first")
 
     def _refusal(self, response: httpx.Response) -> UserError:
-        return UserError(f"{response.url} answers {response.status_code}: {response.text[:300]}")
+        said = response.text
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = response.json()["error"]["message"]
+        return UserError(f"{response.url} answers {response.status_code}: {said[:300]}")
 
 
 def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:
@@ -118,7 +132,7 @@ def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:
             event = json.loads(line.removeprefix(b"data: "))
             if "choices" not in event:
                 raise UserError(f"{response.url} answers {line[:300].decode(errors='replace')}")
-            yield from event["choices"]
+            yield event
 
 
 def _lines(response: httpx.Response) -> Generator[bytes, None, None]:

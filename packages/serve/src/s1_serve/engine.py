@@ -18,23 +18,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s1_core.errors import UserError
+from s1_serve.budget.loop import Piece
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Plan, delimiters
 from s1_serve.budget.request import KEY, Board, Ticket
 from s1_serve.budget.terms import Terms
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
+from s1_serve.contract.thought import Thought
 from s1_serve.model import BLOCK_SIZE, GIB, Model, check_fit, open_model
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.llm_engine import LLMEngine
 
 MIN_BATCHED_TOKENS = 4096
 
 
 class Engine:
-    """A Completer and a Streamer over one vLLM engine; build one a process."""
+    """A Completer over one vLLM engine, which keeps budgets too; build one a process."""
 
     def __init__(self, model: Model, config: ServeConfig) -> None:
         check_fit(model, config)
@@ -59,6 +62,9 @@ class Engine:
 
     def answer(self, prompts: Sequence[tuple[int, ...]], plans: Sequence[Plan]) -> list[Outcome]:
         """Answer all prompts within their plans, in one continuous batch, in their order."""
+        from vllm.sampling_params import RequestOutputKind
+
+        kind = RequestOutputKind.FINAL_ONLY
         outcomes: dict[int, Outcome] = {}
         waiting = list(enumerate(zip(prompts, plans, strict=True)))[::-1]
         running: dict[str, tuple[int, Plan, Ticket]] = {}
@@ -67,7 +73,7 @@ class Engine:
                 while waiting and self.board.has_room:
                     index, (prompt, plan) = waiting.pop()
                     ticket = self.board.take()
-                    running[self._add_planned(prompt, plan, ticket)] = (index, plan, ticket)
+                    running[self._add_planned(prompt, plan, ticket, kind)] = (index, plan, ticket)
                 for name, completion in self._finished():
                     index, plan, ticket = running.pop(name)
                     decided = self.board.decided(ticket)
@@ -86,40 +92,36 @@ class Engine:
             if reason:
                 yield output.request_id, _completion(tokens, reason)
 
-    def _add_planned(self, prompt: tuple[int, ...], plan: Plan, ticket: Ticket) -> str:
-        from vllm.sampling_params import RequestOutputKind
-
+    def _add_planned(
+        self, prompt: tuple[int, ...], plan: Plan, ticket: Ticket, kind: RequestOutputKind
+    ) -> str:
         request = CompletionRequest(
             prompt_ids=prompt,
             max_tokens=plan.room,
             stop_ids=plan.delimiters.stop_ids,
         )  # greedy for vLLM: the machine draws
-        params = _params(request, RequestOutputKind.FINAL_ONLY)
+        params = _params(request, kind)
         params.extra_args = ticket.extra_args(Terms.pack(plan))
         name = str(next(self._numbers))
         self._vllm.add_request(name, list(prompt), params)
         return name
 
-    def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
-        """Answer one request, yielding tokens as they come, the stop token never."""
+    def stream(self, prompt: tuple[int, ...], plan: Plan) -> Generator[Piece, None, Outcome]:
+        """Answer one prompt within its plan, yielding tokens as they come, the stop token never."""
         from vllm.sampling_params import RequestOutputKind
 
-        name = self._add(request, RequestOutputKind.DELTA)
-        tokens: tuple[int, ...] = ()
+        thought = Thought(plan=plan, ticket=self.board.take(), board=self.board)
+        name = self._add_planned(prompt, plan, thought.ticket, RequestOutputKind.DELTA)
         try:
-            while self._vllm.has_unfinished_requests():
+            while thought.outcome is None:
                 for output in self._vllm.step():
-                    piece, reason = _heard(output)
-                    tokens += piece
-                    if reason == "stop":
-                        piece = piece[:-1]
-                    if piece:
-                        yield piece
-                    if reason:
-                        return _completion(tokens, reason)
+                    tokens, reason = _heard(output)
+                    thought.hear(tokens, reason, is_delta=True)
+                    yield Piece(tokens[:-1] if reason == "stop" else tokens, thought.is_forced)
         finally:
             self._vllm.abort_request([name])
-        raise AssertionError("the engine lost a request")
+            self.board.give_back(thought.ticket)
+        return thought.outcome
 
     def _add(self, request: CompletionRequest, kind: Any) -> str:
         name = str(next(self._numbers))

@@ -85,11 +85,26 @@ async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIte
         app.router.routes = [r for r in app.routes if getattr(r, "path", "") in ROUTES]
         app.openapi_schema = documented(app.openapi())
         await init_app_state(engine, app.state, arguments, tasks)
+        _listed(app, model)
         app.state.server = SimpleNamespace(should_exit=False)  # vLLM's handlers of a dead engine
         async with app.router.lifespan_context(app):
             yield Running(engine, app)
     finally:
         engine.shutdown(timeout=config.drain_s)
+
+
+def _listed(app: FastAPI, model: Model) -> None:
+    """Say on every card of /v1/models that budgets are kept, and of which format."""
+    models = app.state.openai_serving_models
+    show = models.show_available_models
+
+    async def shown() -> Any:
+        listed = await show()
+        for card in listed.data:
+            card.thinking = {"format": model.format.name, "max": True, "min": True, "extends": True}
+        return listed
+
+    models.show_available_models = shown
 
 
 def known_fields() -> dict[Dialect, frozenset[str]]:
