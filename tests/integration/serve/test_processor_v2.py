@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from s1_core.errors import UserError
 from s1_serve.budget import loop
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Plan
@@ -72,7 +73,7 @@ class Runner:
             "path": str(path),
         }
         self.processor = BudgetProcessor(
-            SimpleNamespace(additional_config={KEY: settings}),
+            SimpleNamespace(additional_config={KEY: settings}, speculative_config=None),
             SimpleNamespace(device=torch.device("cpu"), max_num_reqs=NUM_SLOTS, **self.lengths),
         )
         self.free = list(range(NUM_SLOTS))
@@ -166,3 +167,11 @@ def check(request, board):
         ids, reason = ids[:-1], "stop"
     found = Completion(token_ids=ids, finish_reason=reason)
     assert Outcome.read(found, request.plan, board.decided(request.ticket)) == wanted
+
+
+def test_speculative_decoding_is_refused():
+    from s1_serve.budget.processor import BudgetProcessor
+
+    guesses = SimpleNamespace(additional_config={}, speculative_config=object())
+    with pytest.raises(UserError, match="speculative decoding cannot keep a budget"):
+        BudgetProcessor(guesses, torch.device("cpu"), False)

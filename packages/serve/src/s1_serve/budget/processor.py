@@ -1,6 +1,7 @@
 """The machine as a logits processor of vLLM 0.32: one class for its V1 and V2 runners.
 
-vLLM loads it by name, in the engine's process. Refuses penalties and several answers a request.
+vLLM loads it by name, in the engine's process. Refuses penalties, several answers a request and
+speculative decoding.
 V1 is tested with real engines; V2 needs a GPU and is tested against its documented contract alone.
 """
 
@@ -19,6 +20,7 @@ from vllm.v1.sample.logits_processor.interface import BatchUpdate
 from vllm.v1.sample.logits_processor.interface import LogitsProcessor as V1Processor
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as V2Processor
 
+from s1_core.errors import UserError
 from s1_serve.budget.machine import Machine
 from s1_serve.budget.request import KEY, open_rows, read
 
@@ -40,6 +42,8 @@ class BudgetProcessor(V1Processor, V2Processor):
     def __init__(
         self, vllm_config: VllmConfig, place: torch.device | LogitsProcRequestState, *_: Any
     ) -> None:
+        if vllm_config.speculative_config is not None:
+            raise UserError("speculative decoding cannot keep a budget yet: start without it")
         given: Any = vllm_config.additional_config
         settings = given[KEY]
         num_slots = settings["num_slots"]
