@@ -80,6 +80,16 @@ serve *args: setup
 ask *args: setup
     @"{{python}}" -m s1_serve.client "$@"
 
+# the service with its settings, model and pinned requirements -> a Bento (--carry copy | store | mount)
+[group('serve')]
+bento *args: setup
+    @"{{python}}" -m s1_serve.bento "$@"
+
+# a container image of a Bento: just image --bento TAG --tag NAME:VERSION
+[group('serve')]
+image *args: setup
+    @"{{python}}" -m s1_serve.image "$@"
+
 # accuracy against thinking, with intervals -> report/
 [group('evaluate')]
 evaluate *args: setup

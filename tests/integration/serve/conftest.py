@@ -36,7 +36,7 @@ def service(model_folder, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("service")
     model = tiny.build(folder / "model", max_position_embeddings=2048)
-    with serving(model, folder, "--max_answers", "64", "--name", "tiny") as server:
+    with serving(model, folder, "--max_answers", "128", "--name", "tiny") as server:
         yield server
 
 

@@ -57,9 +57,24 @@ SOME = [
     (MESSAGES, {"messages": []}, "messages"),
     (RESPONSES, {"input": ""}, "input"),
     (COMPLETIONS, {"prompt": []}, "prompt"),
-    (COMPLETIONS, {"prompt": ["a"] * 70, "num_extends": 1}, "prompt"),
+    (COMPLETIONS, {"prompt": ["a"] * 200, "num_extends": 1}, "prompt"),
     (COMPLETIONS, {"echo": True, "num_extends": 1}, "echo"),
     (CHAT, {"max_tokens": 12}, "max_tokens"),
+    (
+        RESPONSES,
+        {
+            "input": [
+                {
+                    "type": "message",
+                    "role": "assistant",
+                    "content": [],
+                    "id": "x",
+                    "status": "in_progress",
+                }
+            ]
+        },
+        "cannot be read",
+    ),
     (CHAT, {"temperature": -1}, "temperature"),
     (CHAT, {"logit_bias": {"999999": 1}}, "logit_bias"),
 ]

@@ -25,6 +25,7 @@ KEYS = ("0123456789abcdef-one", "0123456789abcdef-two")
 LONG = {"max_tokens": 400, "thinking_token_budget": 300, "min_thinking_tokens": 300}
 
 
+@pytest.mark.slow
 def test_keys_limits_and_a_drain_that_loses_nothing(model_folder, tmp_path):
     file = tmp_path / "keys"
     file.write_text("\n".join(KEYS))
@@ -107,6 +108,7 @@ def _drained(server, key):
     assert "Traceback" not in server.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_dead_engine_ends_the_service(model_folder, tmp_path):
     with serving(model_folder, tmp_path, "--name=tiny") as server:
         threading.Timer(0.5, lambda: [_kill(pid) for pid in children(server.process.pid)]).start()

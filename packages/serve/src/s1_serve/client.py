@@ -16,7 +16,7 @@ from s1_core import chat, cli
 from s1_core.errors import UserError
 from s1_serve.budget import loop
 from s1_serve.budget.outcome import Outcome
-from s1_serve.budget.plan import Limits, Plan, delimiters, resolve
+from s1_serve.budget.plan import END_WORDS, End, Limits, Plan, delimiters, resolve
 from s1_serve.completions import Sampling
 from s1_serve.config import AskConfig
 from s1_serve.endpoint import Endpoint
@@ -25,19 +25,13 @@ from s1_serve.text import Codec, Decoder
 if TYPE_CHECKING:
     from rich.console import Console
 
-_ENDS = {
-    "natural": "ended by itself",
-    "budget": "cut at the maximum",
-    "length": "ran out of context",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
     """An answer in numbers, in tokens."""
 
     thinking: int
-    end: str
+    end: End
     extends: int
     answer: int
     total: int
@@ -188,7 +182,7 @@ class Screen:
 def _told(counts: Counts, seconds: float) -> str:
     extends = "1 extend" if counts.extends == 1 else f"{counts.extends} extends"
     return (
-        f"{counts.thinking} thinking tokens ({_ENDS[counts.end]}, {extends}), "
+        f"{counts.thinking} thinking tokens ({END_WORDS[counts.end]}, {extends}), "
         f"{counts.answer} answer tokens, {counts.total / max(seconds, 1e-9):.0f} tokens/s"
     )
 

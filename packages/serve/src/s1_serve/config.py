@@ -9,6 +9,9 @@ from s1_core.errors import UserError
 
 EXTEND_WITH = "Wait"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+CARRIES = ("copy", "store", "mount")
+REQUIREMENTS = ("cpu", "gpu")
+BUILDERS = ("buildah", "podman", "docker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +154,8 @@ class ServiceConfig:
     """The model's name in the API; None takes the artifact's folder name."""
     api_keys_file: str | None = None
     """A file of API keys, one a line; keys also come from the variable S1_API_KEYS."""
+    open: bool = False
+    """Answer beyond loopback without keys: whoever reaches the port may ask."""
     max_body_mib: float = 4.0
     """Largest request body."""
     max_answers: int = 256
@@ -173,3 +178,56 @@ class ServiceConfig:
         for name in ("max_body_mib", "max_answers", "drain_s", "request_timeout_s"):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name} is {getattr(self, name)}: give more than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BentoConfig:
+    """Pack the service, its settings and its pinned requirements into a Bento."""
+
+    model: str = "artifacts/demo/model"
+    """A model artifact, or embedded; with carry=mount the path where one will be mounted."""
+    carry: str = "copy"
+    """How the model comes along: copy (in the Bento), store (BentoML's own) or mount (does not)."""
+    requirements: str = "cpu"
+    """Which pinned requirements an image gets: cpu or gpu."""
+    base_image: str = "docker.io/library/python:3.11-slim"
+    """What an image starts from: a Debian with Python 3.11 and its pip; a digest fixes it."""
+    out: str | None = None
+    """A folder for the Bento; None is BentoML's store."""
+    service: ServiceConfig = field(default_factory=ServiceConfig)
+    """What `just serve` takes; model, host and port are not said here."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("carry", CARRIES), ("requirements", REQUIREMENTS)):
+            if getattr(self, name) not in known:
+                raise UserError(f"{name} is {getattr(self, name)!r}: give {' or '.join(known)}")
+        if self.carry == "mount" and not self.model.startswith("/"):
+            raise UserError(
+                f"model is {self.model!r}: with carry=mount give the absolute path where it will be"
+            )
+        if not {":", "@"} & set(self.base_image.rpartition("/")[2]):
+            raise UserError(f"base_image {self.base_image!r} moves: give it a tag or a digest")
+        for name in ("model", "host", "port"):
+            if getattr(self.service, name) != getattr(ServiceConfig, name):
+                raise UserError(
+                    f"service.{name} is not the Bento's to say: give --model here, and host and"
+                    " port to `bentoml serve`"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig:
+    """Build a container image of a Bento."""
+
+    bento: str
+    """A Bento's tag in BentoML's store, or its folder."""
+    tag: str
+    """What the image is called, NAME:VERSION."""
+    builder: str | None = None
+    """buildah, podman or docker; None takes the first that is installed."""
+
+    def __post_init__(self) -> None:
+        if self.builder not in (None, *BUILDERS):
+            raise UserError(f"builder is {self.builder!r}: give one of {', '.join(BUILDERS)}")
+        if not self.tag.rpartition("/")[2].partition(":")[2]:
+            raise UserError(f"tag is {self.tag!r}: give NAME:VERSION")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import json
 import os
 import socket
@@ -19,10 +18,9 @@ from s1_core.errors import S1Error, UserError
 from s1_serve.config import ServiceConfig
 from s1_serve.engine import quiet
 from s1_serve.model import check_fit, open_model
-from s1_serve.server import keys
+from s1_serve.server import keys, settings
 
 TARGET = "s1_serve.server.service:S1"
-VARIABLE = "S1_SERVICE"
 
 
 def main(config: ServiceConfig) -> None:
@@ -33,16 +31,12 @@ def main(config: ServiceConfig) -> None:
     """
     listener = bind(config.host, config.port)
     given = keys.read_keys(config.api_keys_file, os.environ.get(keys.VARIABLE))
-    if not given and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
-        raise UserError(
-            f"{config.host} is open to others and there are no API keys: give --api_keys_file or"
-            f" {keys.VARIABLE}, or listen on 127.0.0.1"
-        )
+    keys.demand(given, config.host, is_open=config.open)
     model = open_model(config.model)
     check_fit(model, config.serve)
     quiet()
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for the engine's process
-    os.environ[VARIABLE] = json.dumps(sys.argv[1:])
+    os.environ[settings.VARIABLE] = json.dumps(sys.argv[1:])
     cli.say(f"starting {model.artifact.path} on http://{config.host}:{config.port}, page at /ui")
     _run(listener, config)
     from s1_serve.server.service import ENGINE_DIED

@@ -17,6 +17,11 @@ from s1_serve.config import ThinkingBudget
 Encode = Callable[[str], tuple[int, ...]]
 End = Literal["natural", "budget", "length"]
 """how thinking ended: by itself, at the maximum, or not before the room did"""
+END_WORDS: dict[End, str] = {
+    "natural": "ended by itself",
+    "budget": "cut at the maximum",
+    "length": "ran out of context",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

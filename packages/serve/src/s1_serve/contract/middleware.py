@@ -34,6 +34,8 @@ class Contract:
     max_answers: int
     mirrors: bool
     observe: Callable[[Exchange], None]
+    is_alive: Callable[[], bool]
+    """The engine works: what fails before it was asked is then the request's fault."""
     num_answers: int = 0
     """in flight"""
 
@@ -79,7 +81,7 @@ class Contract:
             (b"content-length", str(len(body)).encode()),
         ]
         scope.setdefault("state", {})["exchange"] = exchange
-        outlet = _Outlet(Reply(exchange=exchange, mirrors=self.mirrors), send)
+        outlet = _Outlet(Reply(exchange=exchange, mirrors=self.mirrors), send, self.is_alive)
         token = CURRENT.set(exchange)
         try:
             await self.app(scope, _replayed(body, receive), outlet.send)
@@ -99,10 +101,12 @@ class _Outlet:
 
     reply: Reply
     sender: Send
+    is_alive: Callable[[], bool]
     held: list[Message] = field(default_factory=list)
     is_stream: bool = False
     is_json: bool = False
     is_refused: bool = False
+    is_unreadable: bool = False
     failure: dict[str, Any] | None = None
     pending: bytes = b""
 
@@ -114,12 +118,20 @@ class _Outlet:
         if message["type"] == "http.response.start":
             kind = dict(message["headers"]).get(b"content-type", b"")
             is_good = message["status"] == 200
+            # vLLM 0.32 fails of some malformed items of Responses with an IndexError.
+            self.is_unreadable = (
+                message["status"] == 500 and not exchange.prompt_tokens and self.is_alive()
+            )
             self.is_stream = is_good and kind.startswith(b"text/event-stream")
             self.is_json = is_good and kind.startswith(b"application/json")
             self.held.append(message)
             return
         body = self._completed(message)
         is_last = not message.get("more_body", False)
+        if self.is_unreadable and is_last:
+            exchange.refusal = Refusal(f"the request cannot be read: {_said(body)}", None)
+            await self.refuse()
+            return
         if self.failure is not None:
             await self._fail(is_last=is_last)
             return
@@ -204,6 +216,14 @@ async def refuse(
 def _dumped(body: Any) -> bytes:
     # In ASCII: U+2028 raw would end a line for many a reader of event streams.
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _said(body: bytes) -> str:
+    """Find the message in an error's envelope."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return "it does not fit the API"
 
 
 def _set_length(start: Message, length: int) -> None:

@@ -1,8 +1,10 @@
-"""API keys, from a file and from a variable. Refuses short ones."""
+"""API keys, from a file and from a variable. Refuses short ones, and none where others may ask."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
 from pathlib import Path
 
 from s1_core.errors import UserError
@@ -29,3 +31,19 @@ def read_keys(file: str | None, variable: str | None) -> tuple[str, ...]:
     if any(len(key) < _LEAST for key in keys):
         raise UserError(f"a key has fewer than {_LEAST} characters: make long random ones")
     return keys
+
+
+def demand(keys: tuple[str, ...], host: str, *, is_open: bool) -> None:
+    """Refuse to answer others without keys, unless that was asked for.
+
+    Raises:
+        UserError: there are none, and `host` is beyond loopback.
+    """
+    if keys or is_open:
+        return
+    address = socket.getaddrinfo(host, None)[0][4][0]
+    if not ipaddress.ip_address(address).is_loopback:
+        raise UserError(
+            f"{host} is open to others and there are no API keys: give --api_keys_file or"
+            f" {VARIABLE}, listen on 127.0.0.1, or say --open"
+        )

@@ -15,13 +15,10 @@ from typing import Any
 
 import httpx
 
+from s1_serve.budget.plan import END_WORDS
+
 Json = dict[str, Any]
 _REPAINT_S = 0.1
-_ENDS = {
-    "natural": "ended by itself",
-    "budget": "cut at the maximum",
-    "length": "ran out of context",
-}
 _NO_KEY = "This server wants an API key: type a valid one in the field “API key”."
 _GONE = "The server broke off: it is stopping or its engine died. Try again in a minute."
 _BROKEN = "The answer broke off before its end. Try again."
@@ -103,7 +100,7 @@ class Pane:
         output, thinking = self.usage["completion_tokens"], self.summary
         extends = "1 extend" if thinking["extends"] == 1 else f"{thinking['extends']} extends"
         return (
-            f"{thinking['tokens']} thinking tokens ({_ENDS[thinking['end']]}), {extends}, "
+            f"{thinking['tokens']} thinking tokens ({END_WORDS[thinking['end']]}), {extends}, "
             f"{output - thinking['tokens']} answer tokens, {self.seconds:.1f} s, "
             f"{output / max(self.seconds, 1e-9):.0f} tokens/s"
         )

@@ -1,12 +1,9 @@
-"""The Bento's service: one engine a process, behind the contract, the page and the probes.
-
-Reads its configuration from the variable S1_SERVICE, the flags of `just serve` as a JSON list.
-"""
+"""The Bento's service: one engine a process, behind the contract, the page and the probes."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import dataclasses
 import os
 import signal
 import tempfile
@@ -16,30 +13,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bentoml
+from bentoml.exceptions import NotFound
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from s1_core import cli
-from s1_core.config_parser import parse
-from s1_core.errors import S1Error
+from s1_core.errors import S1Error, UserError
 from s1_serve.budget.request import Board
-from s1_serve.config import ServiceConfig
 from s1_serve.contract.middleware import Contract
 from s1_serve.engine import quiet
-from s1_serve.model import open_model
-from s1_serve.server import access, keys
+from s1_serve.model import check_fit, open_model
+from s1_serve.server import access, settings
 from s1_serve.server.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from s1_serve.server.thinker import Thinker
 
-VARIABLE = "S1_SERVICE"
 _WATCH_S = 0.25
 ENGINE_DIED = threading.Event()
 
-CONFIG = parse(ServiceConfig, json.loads(os.environ.get(VARIABLE, "[]")), "serve", None)
+SETTINGS = settings.read()
+CONFIG = SETTINGS.config
 GATE = access.Gate(
-    keys=keys.read_keys(CONFIG.api_keys_file, os.environ.get(keys.VARIABLE)),
+    keys=SETTINGS.keys,
     max_body_bytes=int(CONFIG.max_body_mib * (1 << 20)),
     telemetry=Telemetry(),
     logs_prompts=CONFIG.logs_prompts,
@@ -83,19 +79,22 @@ class S1:
         from s1_serve.server import app, page
 
         quiet()
-        model = open_model(CONFIG.model)
+        config = dataclasses.replace(CONFIG, model=_place(CONFIG.model))
+        model = open_model(config.model)
+        check_fit(model, config.serve)
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="s1-"))
         # Twice the answers: a slot that was given back may still be in an engine's step.
-        board = Board(Path(folder) / "decided", 2 * CONFIG.max_answers)
-        running = await self._stack.enter_async_context(app.running(model, CONFIG, board))
+        board = Board(Path(folder) / "decided", 2 * config.max_answers)
+        running = await self._stack.enter_async_context(app.running(model, config, board))
         contract = Contract(
             app=running.app,
             known_fields=app.known_fields(),
-            max_answers=CONFIG.max_answers,
-            mirrors=CONFIG.reasoning_content,
+            max_answers=config.max_answers,
+            mirrors=config.reasoning_content,
             observe=GATE.telemetry.observe,
+            is_alive=lambda: not running.engine.errored,
         )
-        page.mount(outside, CONFIG)
+        page.mount(outside, config)
         outside.mount("/", contract)
         self._engine = running.engine
         self._watch = asyncio.create_task(_watch(running.engine))
@@ -109,6 +108,16 @@ class S1:
 
     async def __is_ready__(self) -> bool:
         return self._engine is not None and not self._engine.errored
+
+
+def _place(model: str) -> str:
+    """Find a model that came along in BentoML's store; any other name is a folder already."""
+    if not model.startswith(settings.STORE):
+        return model
+    try:
+        return str(bentoml.models.get(model.removeprefix(settings.STORE)).path)
+    except NotFound as error:
+        raise UserError(f"BentoML's store holds no model {model}: build the Bento again") from error
 
 
 async def _watch(engine: Thinker) -> None:

@@ -7,6 +7,7 @@ answers out to requests of their own. Stop strings wait for the answer.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -134,9 +135,10 @@ class Thinker(AsyncLLM):
     async def _plain(
         self, exchange: Exchange, prompt: Any, params: SamplingParams, name: str, options: Any
     ) -> AsyncGenerator[RequestOutput, None]:
-        async for output in super().generate(prompt, params, name, **options):
-            exchange.is_admitted = True
-            yield output
+        async with aclosing(super().generate(prompt, params, name, **options)) as outputs:
+            async for output in outputs:
+                exchange.is_admitted = True
+                yield output
 
     async def _think(
         self,
@@ -147,14 +149,15 @@ class Thinker(AsyncLLM):
         name: str,
         options: Any,
     ) -> AsyncGenerator[RequestOutput, None]:
-        """Generate one answer and follow it; its slot is free behind the last output."""
+        """Generate one answer and follow it; its slot is free when the engine has let it go."""
         is_delta = params.output_kind == RequestOutputKind.DELTA
         try:
-            async for output in super().generate(prompt, params, name, **options):
-                exchange.is_admitted = True
-                for answer in output.outputs:
-                    thought.hear(answer.token_ids, answer.finish_reason, is_delta=is_delta)
-                yield output
+            async with aclosing(super().generate(prompt, params, name, **options)) as outputs:
+                async for output in outputs:
+                    exchange.is_admitted = True
+                    for answer in output.outputs:
+                        thought.hear(answer.token_ids, answer.finish_reason, is_delta=is_delta)
+                    yield output
         finally:
             self.board.give_back(thought.ticket)
 
@@ -245,14 +248,15 @@ async def _merged(
     """Give the outputs of several answers as vLLM gives those of one request with n > 1."""
     last: dict[int, RequestOutput] = {}
     num_open = len(running)
-    async for index, output in merge_async_iterators(*running):
-        for answer in output.outputs:
-            answer.index = index
-        num_open -= output.finished
-        output.finished = not num_open
-        last[index] = output
-        if not is_final:
-            yield output
+    async with aclosing(merge_async_iterators(*running)) as outputs:
+        async for index, output in outputs:
+            for answer in output.outputs:
+                answer.index = index
+            num_open -= output.finished
+            output.finished = not num_open
+            last[index] = output
+            if not is_final:
+                yield output
     if is_final:
         whole = last[0]
         whole.outputs = [answer for index in sorted(last) for answer in last[index].outputs]
