@@ -17,6 +17,7 @@ from s1_serve.model import open_model
 
 TITLE = "a maximum of 40 thinking tokens and 16 more, 16 at a time (CPU, float32, 157M parameters)"
 PEER = "greedy, no forcing"
+REPEATS = 3
 _SIZES = {
     "vocab_size": 151_936, "hidden_size": 640, "intermediate_size": 2560, "num_hidden_layers": 9,
     "num_attention_heads": 10, "num_key_value_heads": 2,

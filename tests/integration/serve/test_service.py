@@ -147,7 +147,7 @@ def test_every_dialect_keeps_the_budget_and_says_so(service, path):
 def test_the_openai_and_anthropic_clients_work_unchanged(service):
     openai = OpenAI(base_url=f"{service.url}/v1", api_key="none")
     budget = {"thinking_token_budget": 12, "num_extends": 2}
-    plain = openai.chat.completions.create(model="tiny", messages=HI, max_tokens=60)
+    plain = openai.chat.completions.create(model="tiny", messages=HI, max_tokens=60, temperature=0)
     assert plain.choices[0].message.content is not None
     reply = openai.chat.completions.create(
         model="tiny", messages=HI, temperature=0, max_tokens=60, extra_body=budget
@@ -166,8 +166,9 @@ def test_the_openai_and_anthropic_clients_work_unchanged(service):
 
     anthropic = Anthropic(base_url=service.url, api_key="none")
     message = anthropic.messages.create(
-        model="tiny", messages=HI, max_tokens=60, extra_body={"thinking_token_budget": 12}
-    )
+        model="tiny", messages=HI, max_tokens=60, temperature=0,
+        extra_body={"thinking_token_budget": 12},
+    )  # fmt: skip
     assert [block.type for block in message.content] == ["thinking", "text"]
     with anthropic.messages.stream(
         model="tiny", messages=HI, max_tokens=60, thinking={"type": "disabled"}
