@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from integration.serve import tiny
 from integration.serve.server import children, serving
-from integration.serve.test_service import CHAT, MESSAGES, asked
+from integration.serve.test_service import CHAT, MESSAGES, asked, events
 from processes import alive
 from s1_core.errors import UserError
 from s1_serve.server import keys
@@ -29,7 +30,8 @@ LONG = {"max_tokens": 400, "thinking_token_budget": 300, "min_thinking_tokens": 
 def test_keys_limits_and_a_drain_that_loses_nothing(model_folder, tmp_path):
     file = tmp_path / "keys"
     file.write_text("\n".join(KEYS))
-    flags = ("--api_keys_file", str(file), "--max_answers=4", "--max_body_mib=0.01", "--name=tiny")
+    flags = ["--api_keys_file", str(file), "--max_answers=4", "--max_body_mib=0.01"]
+    flags += ["--name=tiny", "--drain_s=40"]
     with serving(model_folder, tmp_path, *flags, S1_API_KEYS="0123456789abcdef-env") as server:
         key = {"authorization": f"Bearer {KEYS[0]}"}
         _keys(server)
@@ -77,6 +79,11 @@ def _limits(server, key):
 
 def _drained(server, key):
     """SIGTERM while four streams run: all end as they should, new ones are refused."""
+    for _ in range(5):  # clients that leave at once hold nothing up
+        left = asked(CHAT, **LONG) | {"stream": True}
+        with pytest.raises(httpx.TimeoutException):
+            httpx.post(f"{server.url}{CHAT}", json=left, headers=key, timeout=0.002)
+        time.sleep(0.5)
     started, ended = threading.Barrier(5), []
 
     def stream():
@@ -103,7 +110,7 @@ def _drained(server, key):
     for lines in ended:
         last = json.loads(lines[-2].removeprefix("data: "))["choices"][0]
         assert last["finish_reason"] in ("stop", "length") and last["thinking"]["tokens"] == 300
-    assert server.process.wait(60) == 0
+    assert server.process.wait(15) == 0
     assert not any(alive(pid) for pid in engine)
     assert "Traceback" not in server.log.read_text()
 
@@ -133,6 +140,24 @@ def test_a_dead_engine_ends_the_service(model_folder, tmp_path):
 
 def _kill(pid):
     subprocess.run(["kill", "-9", str(pid)], check=False)
+
+
+@pytest.mark.slow
+def test_the_think_format_is_served_too(tmp_path):
+    model = tiny.build(tmp_path / "think", "think")
+    with serving(model, tmp_path, "--name=tiny") as server:
+        for fields in ({}, {"thinking_token_budget": 15}, {"min_thinking_tokens": 20}):
+            body = asked(CHAT, **fields)
+            (choice,) = server.post(CHAT, body).json()["choices"]
+            said = {"reasoning": "", "content": ""}
+            for part in [c["delta"] for k in events(server, CHAT, body) for c in k["choices"]]:
+                for name in said:
+                    said[name] += part.get(name) or ""
+            assert said == {name: choice["message"][name] or "" for name in said}
+            thinking = choice["thinking"]
+            assert fields.get("min_thinking_tokens", 0) <= thinking["tokens"] <= thinking["max"]
+            assert (thinking["end"] == "budget") == ("Final Answer:" in said["content"])
+            assert "</think>" not in said["reasoning"]
 
 
 def test_what_saves_a_start_is_said_in_one_line(model_folder, tmp_path):

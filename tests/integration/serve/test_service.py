@@ -54,17 +54,15 @@ def wanted(engine, question, budget, sampling=None, max_tokens=60):
     prompt = text.encode(chat.generation_prompt(engine.model.format, question))
     plan = planned(engine, prompt, budget, sampling, max_tokens)
     (outcome,) = engine.answer([prompt], [plan])
-    splitter = chat.StreamSplitter(engine.model.format, is_verbatim=True)
-    said = {"thinking": "", "answer": ""}
-    output = outcome.header_ids + outcome.thinking_ids + outcome.ending_ids + outcome.answer_ids
-    for channel, piece in splitter.feed(text.decode(output)) + splitter.close():
-        said[channel] += piece
+    thinking = text.decode(outcome.thinking_ids).strip()
+    answer = text.decode(outcome.ending_ids + outcome.answer_ids)
+    answer = answer.partition(chat.end_string(engine.model.format))[2].lstrip()
     summary = {
         "tokens": len(outcome.thinking_ids), "end": outcome.end, "extends": outcome.extends,
         "max": plan.maximum, "min": plan.minimum,
     }  # fmt: skip
-    answer = said["answer"].rstrip("\ufffd")  # vLLM holds a character back whose bytes end early
-    return said["thinking"], answer, summary
+    # vLLM holds a character back whose bytes end early.
+    return thinking, answer.rstrip("\ufffd"), summary
 
 
 FIELDS = [
@@ -166,8 +164,8 @@ def test_the_openai_and_anthropic_clients_work_unchanged(service):
 
     anthropic = Anthropic(base_url=service.url, api_key="none")
     message = anthropic.messages.create(
-        model="tiny", messages=HI, max_tokens=60, temperature=0,
-        extra_body={"thinking_token_budget": 12},
+        model="tiny", messages=HI, max_tokens=60,
+        extra_body={"thinking_token_budget": 12, "temperature": 0},
     )  # fmt: skip
     assert [block.type for block in message.content] == ["thinking", "text"]
     with anthropic.messages.stream(
@@ -225,21 +223,67 @@ def test_stop_strings_wait_for_the_answer(service):
                 reason = choice["finish_reason"]
             head = content.split(stop)[0]
             assert (said or "", thought, reason) == (head, thinking, "stop")
+    first = asked(CHAT, thinking_token_budget=30, stop=content[0])
+    assert not service.post(CHAT, first).json()["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_thinking_can_be_left_out_of_every_dialect(service, stream):
     for path in (CHAT, RESPONSES, MESSAGES):
         body = asked(path, thinking_token_budget=15, reasoning={"exclude": True})
-        found = events(service, path, body) if stream else service.post(path, body).json()
-        shown = json.dumps(found)
         plain = service.post(path, asked(path, thinking_token_budget=15)).json()
         thinking = {
             CHAT: lambda r: r["choices"][0]["message"]["reasoning"],
             RESPONSES: lambda r: r["output"][0]["content"][0]["text"],
             MESSAGES: lambda r: r["content"][0]["thinking"],
         }[path](plain)
-        assert json.dumps(thinking)[1:-1] not in shown and '"tokens"' in shown
+        found = events(service, path, body) if stream else service.post(path, body).json()
+        texts = list(leaves(found))
+        assert thinking not in texts and thinking not in "".join(texts)
+        assert len(thinking) > 10 and '"tokens"' in json.dumps(found)
+
+
+def leaves(value):
+    """Give every string of what a JSON value holds, but for the keys."""
+    if isinstance(value, str):
+        yield value
+    inside = value.values() if isinstance(value, dict) else value
+    for inner in inside if isinstance(value, dict | list) else ():
+        yield from leaves(inner)
+
+
+def test_what_would_show_left_out_thinking_is_refused(service):
+    for fields in ({"logprobs": True}, {"return_token_ids": True}):
+        body = asked(CHAT, reasoning={"exclude": True}, **fields)
+        assert service.post(CHAT, body).json()["error"]["param"] in fields
+    body = asked(RESPONSES, reasoning={"exclude": True}, enable_response_messages=True)
+    assert service.post(RESPONSES, body).json()["output_messages"] is None
+
+
+def test_events_may_hold_the_mark_of_events(service):
+    body = asked(RESPONSES, instructions="say data: {x", thinking_token_budget=9)
+    assert events(service, RESPONSES, body)[-1]["type"] == "response.completed"
+
+
+def test_a_continued_message_is_plain_whole_and_in_a_stream(service):
+    last = {"role": "assistant", "content": f"{chat.FORMATS['s1'].thinking_start}\nhmm 1 2"}
+    body = asked(CHAT, messages=[*HI, last], max_tokens=20)
+    body |= {"continue_final_message": True, "add_generation_prompt": False}
+    whole = service.post(CHAT, body).json()
+    message = whole["choices"][0]["message"]
+    assert message["content"] and not message["reasoning"] and "thinking" not in whole["choices"][0]
+    assert whole["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
+    chunks = [c["delta"] for k in events(service, CHAT, body) for c in k["choices"]]
+    assert "".join(delta.get("content") or "" for delta in chunks) == message["content"]
+    assert not any(delta.get("reasoning") for delta in chunks)
+
+
+def test_logprobs_come_with_a_budget(service):
+    body = asked(CHAT, thinking_token_budget=9, logprobs=True, top_logprobs=2)
+    whole = service.post(CHAT, body).json()
+    found = whole["choices"][0]["logprobs"]["content"]
+    assert len(found) == whole["usage"]["completion_tokens"]
+    assert all(len(one["top_logprobs"]) == 2 for one in found)
 
 
 SCHEMA = {
@@ -284,6 +328,12 @@ def test_tools_are_called_behind_the_thinking(service):
         (call, *_) = reply["message"]["tool_calls"]
         assert call["function"]["name"] == "add" and reply["message"]["reasoning"]
         assert json.loads(call["function"]["arguments"])["a"] in ("x", "y")
+        streamed, name, arguments = events(service, CHAT, body | {"max_tokens": 120}), "", ""
+        for part in [c["delta"] for k in streamed for c in k["choices"]]:
+            for piece in part.get("tool_calls") or []:
+                name += piece["function"].get("name") or ""
+                arguments += piece["function"].get("arguments") or ""
+        assert (name, json.loads(arguments)) == ("add", json.loads(call["function"]["arguments"]))
     body = asked(CHAT, tools=[tool], thinking_token_budget=10)
     assert "Final Answer:" not in service.post(CHAT, body).text
 
@@ -308,8 +358,8 @@ def test_an_endpoint_without_budgets_stays_what_vllm_is(service, engine, capfd, 
         )
         out, err = capfd.readouterr()
         assert "Final Answer:" in out and " extend" in err
-        spoken.append((out, err.split(" answer tokens")[0].split("thinking")[0]))
-    assert spoken[0][1] == spoken[1][1]
+        spoken.append((out.rstrip(), err.rpartition(",")[0]))
+    assert spoken[0][1] == spoken[1][1] and " answer tokens" in spoken[0][1]
     with pytest.raises(UserError, match="answers 400"):
         endpoint._call("POST", COMPLETIONS, {"model": endpoint.model, "max_tokens": -5})
     port = int(service.url.rpartition(":")[2])

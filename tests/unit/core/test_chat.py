@@ -224,25 +224,6 @@ def test_a_tokenizer_that_splits_a_delimiter_is_refused() -> None:
         chat.check_tokens(FORMATS["think"], lambda s: encode(s) if "im_" in s else list(s.encode()))
 
 
-@given(ANY_FORMAT, TEXTS, TEXTS, st.data())
-def test_a_verbatim_answer_is_kept_from_its_first_visible_character(
-    fmt: Format, thinking: str, answer: str, data: st.DataObject
-) -> None:
-    """White space at its end and marks within it stay, however the text arrives."""
-    thinking = chat.neutralise(thinking)
-    text = f"{thinking}{fmt.answer_start}{answer}"
-    splitter, said = chat.StreamSplitter(fmt, is_verbatim=True), {"thinking": "", "answer": ""}
-    while text:
-        size = data.draw(st.integers(1, len(text)))
-        for channel, piece in splitter.feed(text[:size]):
-            said[channel] += piece
-        text = text[size:]
-    for channel, piece in splitter.close():
-        said[channel] += piece
-    assert said["answer"] == answer.lstrip()
-    assert said["thinking"] == chat.split(fmt, thinking)[0]
-
-
 def test_delimiters_occur_in_one_file() -> None:
     owned = re.compile(
         "|".join(map(re.escape, [*chat.SPECIAL_TOKENS, chat.SYSTEM_PROMPT, "Final Answer:"]))

@@ -196,16 +196,14 @@ def split(fmt: Format, text: str) -> tuple[str, str | None]:
 
 
 class StreamSplitter(Splitter):
-    """`split` for a completion that arrives in pieces; the sum is the same under any chunking.
+    """`split` for a completion that arrives in pieces; the sum is the same under any chunking."""
 
-    `is_verbatim` leaves the answer as it came, from its first visible character on.
-    """
-
-    def __init__(self, fmt: Format, *, is_verbatim: bool = False) -> None:
+    def __init__(self, fmt: Format) -> None:
         steps = {"step_start": TURN_START, "step_tail": _STEP_TAIL} if fmt.counts_steps else {}
         stops = (TURN_END, END_OF_TEXT)
-        marks = Marks(start=fmt.thinking_start, switch=fmt.answer_start, stops=stops, **steps)
-        super().__init__(marks, is_verbatim=is_verbatim)
+        super().__init__(
+            Marks(start=fmt.thinking_start, switch=fmt.answer_start, stops=stops, **steps)
+        )
 
 
 def _prompt(question: str) -> str:

@@ -28,13 +28,11 @@ class Splitter:
     """The first switch parts thinking from answer; a stop ends all; outer white space is dropped.
 
     Holds back only what may still become a mark, and white space that may be the last.
-    `channel` says where the text has got to. `is_verbatim` keeps all of an answer that has begun
-    to be visible: white space at its end and marks within it.
+    `channel` says where the text has got to.
     """
 
-    def __init__(self, marks: Marks, *, is_verbatim: bool = False) -> None:
+    def __init__(self, marks: Marks) -> None:
         self.channel: Channel = "thinking"
-        self._is_verbatim = is_verbatim
         self._marks = marks
         self._pending = self._gap = ""
         self._is_open = self._is_over = self._has_spoken = False
@@ -82,15 +80,13 @@ class Splitter:
         return True
 
     def _next_mark(self) -> re.Match[str] | None:
-        if self._is_verbatim and self.channel == "answer":
-            return None
         marks = self._thinking_marks if self.channel == "thinking" else self._answer_marks
         return marks.search(self._pending)
 
     def _num_sure(self) -> int:
         """Count the pending characters that no later piece can turn into a mark."""
         at = self._pending.rfind("<")
-        if at < 0 or (self._is_verbatim and self.channel == "answer"):
+        if at < 0:
             return len(self._pending)
         tail, marks = self._pending[at:], self._marks
         grows = any(mark.startswith(tail) for mark in (*marks.stops, marks.switch))
@@ -118,8 +114,7 @@ class Splitter:
         text = self._gap + text
         if not self._has_spoken:
             text = text.lstrip()
-        keeps_tail = self._is_verbatim and self.channel == "answer"
-        body = text if keeps_tail else text.rstrip()
+        body = text.rstrip()
         self._gap = text[len(body) :]
         self._has_spoken = self._has_spoken or bool(body)
         return [(self.channel, body)] if body else []

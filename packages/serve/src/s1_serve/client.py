@@ -34,6 +34,7 @@ class Counts:
     end: End
     extends: int
     answer: int
+    """What is not thinking: the delimiters and the stop token too."""
     total: int
 
 
@@ -115,12 +116,14 @@ def _parted(pieces: Generator[loop.Piece, None, Outcome], codec: Codec, fmt: cha
         except StopIteration as stop:
             yield from (Said(channel, text, False) for channel, text in splitter.close())
             outcome: Outcome = stop.value
+            thinking = len(outcome.thinking_ids)
+            total = len(outcome.output_ids) + (outcome.finish_reason == "stop")
             return Counts(
-                thinking=len(outcome.thinking_ids),
+                thinking=thinking,
                 end=outcome.end,
                 extends=outcome.extends,
-                answer=len(outcome.answer_ids),
-                total=len(outcome.output_ids),
+                answer=total - thinking,
+                total=total,
             )
         for channel, text in splitter.feed(decoder.feed(piece.ids)):
             yield Said(channel, text, piece.is_forced)

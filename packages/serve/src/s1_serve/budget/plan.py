@@ -24,6 +24,10 @@ END_WORDS: dict[End, str] = {
 }
 
 
+class ExtendError(UserError):
+    """An extend string that would end thinking."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delimiters:
     """The control strings of a format as token ids of one tokenizer.
@@ -117,7 +121,20 @@ def resolve(
         UserError: an explicit maximum leaves no room for the cut string and one answer token, or
             the minimum is above the maximum that fits.
     """
-    room, fixed = limits.room(), len(marks.header) + len(marks.cut)
+    return Plan(
+        maximum=_maximum(budget, limits, len(marks.header) + len(marks.cut)),
+        minimum=budget.min,
+        extends=budget.extends,
+        extend_with=_extend_ids(budget, marks, encode),
+        room=limits.room(),
+        delimiters=marks,
+        sampling=sampling or Sampling(),
+    )
+
+
+def _maximum(budget: ThinkingBudget, limits: Limits, fixed: int) -> int:
+    """Find the maximum, given what the delimiters take."""
+    room = limits.room()
     if budget.max is None or budget.max == -1:
         maximum = room - fixed - limits.answer_reserve
         if maximum < max(budget.min, 0):
@@ -126,24 +143,21 @@ def resolve(
                 f"delimiters and {limits.answer_reserve} kept for the answer, but the minimum "
                 f"is {budget.min}; raise max_tokens or lower the minimum"
             )
-    else:
-        maximum = budget.max
-        if maximum + fixed + 1 > room:
-            raise UserError(
-                f"a maximum of {maximum} thinking tokens, {fixed} of the delimiters and 1 of the "
-                f"answer need {maximum + fixed + 1} tokens, but there is room for {room}; lower "
-                f"the maximum to at most {room - fixed - 1} or raise max_tokens"
-            )
+        return maximum
+    if budget.max + fixed + 1 > room:
+        raise UserError(
+            f"a maximum of {budget.max} thinking tokens, {fixed} of the delimiters and 1 of the "
+            f"answer need {budget.max + fixed + 1} tokens, but there is room for {room}; lower "
+            f"the maximum to at most {room - fixed - 1} or raise max_tokens"
+        )
+    return budget.max
+
+
+def _extend_ids(
+    budget: ThinkingBudget, marks: Delimiters, encode: Encode
+) -> tuple[tuple[int, ...], ...]:
     strings = [budget.extend_with] if isinstance(budget.extend_with, str) else budget.extend_with
-    extend_with = tuple(encode(text) for text in strings)
-    if any(set(marks.attempt_ids).intersection(ids) for ids in extend_with):
-        raise UserError("extend_with holds a token that ends thinking: leave control tokens out")
-    return Plan(
-        maximum=maximum,
-        minimum=budget.min,
-        extends=budget.extends,
-        extend_with=extend_with,
-        room=room,
-        delimiters=marks,
-        sampling=sampling or Sampling(),
-    )
+    found = tuple(encode(text) for text in strings)
+    if any(set(marks.attempt_ids).intersection(ids) for ids in found):
+        raise ExtendError("extend_with holds a token that ends thinking: leave control tokens out")
+    return found

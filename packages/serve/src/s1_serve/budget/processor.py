@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
 
 NAME = f"{__name__}:BudgetProcessor"
+_NEUTRAL = {"presence_penalty": 0, "frequency_penalty": 0, "repetition_penalty": 1}
 _NOBODY = -1
 
 
@@ -65,23 +66,11 @@ class BudgetProcessor(V1Processor, V2Processor):
         """Refuse what would not be what it says under a budget."""
         if read(sampling_params.extra_args) is None:
             return
-        for name, neutral in (
-            ("presence_penalty", 0), ("frequency_penalty", 0), ("repetition_penalty", 1),
-        ):  # fmt: skip
-            value = getattr(sampling_params, name)
-            if value != neutral:
-                raise VLLMValidationError(
-                    f"{name} is {value}: penalties would be applied behind a thinking budget;"
-                    f" leave it at {neutral}",
-                    parameter=name,
-                    value=value,
-                )
+        if found := refused(sampling_params):
+            raise VLLMValidationError(found[1], parameter=found[0])
         if sampling_params.n != 1:
-            raise VLLMValidationError(
-                f"n is {sampling_params.n}: a thinking budget belongs to one answer",
-                parameter="n",
-                value=sampling_params.n,
-            )
+            what = f"n is {sampling_params.n}: a thinking budget belongs to one answer"
+            raise VLLMValidationError(what, parameter="n")
 
     def is_argmax_invariant(self) -> bool:
         """Say that greedy requests need this too."""
@@ -155,3 +144,18 @@ class BudgetProcessor(V1Processor, V2Processor):
             done.synchronize()
             self._rows[ours, 0], self._rows[ours, 1:] = self._numbers[ours], host_RN.numpy()
             self._unpublished = None
+
+
+def refused(params: SamplingParams) -> tuple[str, str] | None:
+    """Give the parameter that cannot be what it says beside a budget, and why; None where all can.
+
+    vLLM's V1 runner applies penalties behind its logits processors.
+    """
+    for name, neutral in _NEUTRAL.items():
+        if (value := getattr(params, name)) != neutral:
+            behind = "penalties would be applied behind a thinking budget"
+            return name, f"{name} is {value}: {behind}; leave it at {neutral}"
+    if params.repetition_detection is not None:
+        name = "repetition_detection"
+        return name, f"{name} would end thinking without an answer; leave it out"
+    return None

@@ -61,6 +61,8 @@ class Asked:
     """The share of the context that is a soft maximum; the budget has none then."""
     shows_thinking: bool
     num_answers: int
+    field: str | None = None
+    """The first field that speaks of a budget, as the client wrote it."""
 
 
 def read(dialect: Dialect, body: object, known_fields: Collection[str], max_answers: int) -> Asked:
@@ -90,6 +92,7 @@ def read(dialect: Dialect, body: object, known_fields: Collection[str], max_answ
         effort=wish.effort,
         shows_thinking=wish.shows_thinking,
         num_answers=num_answers,
+        field=wish.field,
     )
 
 
@@ -163,6 +166,10 @@ def _refuse_beside_budget(dialect: Dialect, body: dict[str, Any], wish: _Wish) -
     if flag(field, body.get(field)):
         what = "a budget belongs to one sampled or greedy answer"
         raise Refusal(f"{field} is true: {what}, leave it out", field)
+    for field in ("logprobs", "top_logprobs", "return_token_ids"):
+        if not wish.shows_thinking and body.get(field):
+            what = "they would show the thinking that is left out, drop one of the two"
+            raise Refusal(f"{field} is {shown(body[field])}: {what}", field)
     if dialect is not Dialect.COMPLETIONS:
         return
     if not wish.shows_thinking:

@@ -22,6 +22,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_GONE = "the client has left"
 _BY_PATH = {dialect.value: dialect for dialect in Dialect}
 
 
@@ -46,6 +47,7 @@ class Contract:
             return
         body = await _body(receive)
         if body is None:
+            await refuse(send, dialect, _GONE, None, status=499)
             return
         try:
             asked = self._read(dialect, body)
@@ -68,6 +70,7 @@ class Contract:
     def _read(self, dialect: Dialect, body: bytes) -> Asked:
         try:
             parsed = json.loads(body)
+            json.dumps(parsed, ensure_ascii=False).encode()  # halves of surrogates are no text
         except (ValueError, RecursionError) as error:
             raise Refusal(f"the body is not JSON in UTF-8: {str(error)[:200]}", None) from error
         return read(dialect, parsed, self.known_fields[dialect], self.max_answers)
@@ -87,8 +90,11 @@ class Contract:
             await self.app(scope, _replayed(body, receive), outlet.send)
         except Exception:  # a stream that was refused in its first step
             if exchange.refusal is None:
+                await outlet.give_up(500, "the server failed")
                 raise
             await outlet.refuse()
+        else:
+            await outlet.give_up(499, _GONE)
         finally:
             CURRENT.reset(token)
             exchange.close()
@@ -105,7 +111,7 @@ class _Outlet:
     held: list[Message] = field(default_factory=list)
     is_stream: bool = False
     is_json: bool = False
-    is_refused: bool = False
+    has_sent: bool = False
     is_unreadable: bool = False
     failure: dict[str, Any] | None = None
     pending: bytes = b""
@@ -140,6 +146,7 @@ class _Outlet:
         if body or is_last:
             self.held.append({"type": message["type"], "body": body, "more_body": not is_last})
         if is_last or not self.is_stream or exchange.is_admitted:
+            self.has_sent = True
             for each in self.held:
                 await self.sender(each)
             self.held = []
@@ -156,14 +163,21 @@ class _Outlet:
         headers = [(b"content-type", b"application/json")]
         start = {"type": "http.response.start", "status": status, "headers": headers}
         _set_length(start, len(body))
+        self.has_sent = True
         await self.sender(start)
         await self.sender({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def give_up(self, status: int, why: str) -> None:
+        """Answer where nothing was sent: BentoML waits for a first byte, hours if need be."""
+        if not self.has_sent:
+            self.has_sent = True
+            await refuse(self.sender, self.reply.exchange.dialect, why, None, status=status)
 
     async def refuse(self) -> None:
         """Answer with the refusal, once, instead of what was held back."""
         found = self.reply.exchange.refusal
-        if found is not None and not self.is_refused:
-            self.is_refused = True
+        if found is not None and not self.has_sent:
+            self.has_sent = True
             await refuse(self.sender, self.reply.exchange.dialect, found.message, found.field)
 
     def _completed(self, message: Message) -> bytes:
@@ -182,7 +196,7 @@ class _Outlet:
         return _dumped(self.reply.whole(parsed) if isinstance(parsed, dict) else parsed)
 
     def _event(self, event: bytes) -> bytes:
-        head, mark, data = event.rpartition(b"data: ")
+        head, mark, data = event.partition(b"data: ")
         if not mark or not data.startswith(b"{"):
             return event + b"\n\n"
         said = json.loads(data)

@@ -46,7 +46,8 @@ class Reply:
     def _chat(self, body: Json) -> bool:
         choices = body.get("choices") or []
         shown = [self._chat_choice(choice) for choice in choices]
-        self._usage(body.get("usage"), "completion_tokens_details")
+        if not any("delta" in choice for choice in choices):  # else a count of one choice so far
+            self._usage(body.get("usage"), "completion_tokens_details")
         return any(shown) or not choices
 
     def _chat_choice(self, choice: Json) -> bool:
@@ -55,9 +56,6 @@ class Reply:
         hidden = False
         if not self._shows:
             hidden = said.pop("reasoning", None) is not None
-            choice.pop("token_ids", None)
-            if choice.get("logprobs"):
-                choice["logprobs"] = None
         elif self.mirrors and "reasoning" in said:
             said["reasoning_content"] = said["reasoning"]
         self._thinking(choice)
@@ -75,8 +73,17 @@ class Reply:
             return
         if choice.get("finish_reason") is not None:
             choice["thinking"] = thoughts[index].summary
-        elif len(thoughts) == 1 and thoughts[0].is_forced and "delta" in choice:
-            choice["forced"] = True  # of several answers the next piece may have come already
+        elif self._marks and thoughts[0].is_forced and "delta" in choice:
+            choice["forced"] = True
+
+    @property
+    def _marks(self) -> bool:
+        """Say whether the newest tokens are the newest text.
+
+        Of several answers the next tokens may have come already; stop strings hold text back.
+        """
+        is_one = len(self.exchange.thoughts) == 1
+        return is_one and not self.exchange.asked.body.get("stop")
 
     def _usage(self, usage: Json | None, details: str) -> None:
         """Count thinking by token ids, as far as it has ended."""
@@ -93,6 +100,8 @@ class Reply:
                 return False
             for item in [body.get("item"), body, *((whole or {}).get("output") or [])]:
                 _blank_responses(item)
+            if whole:
+                whole["output_messages"] = None
         if whole and whole.get("status") in ("completed", "incomplete"):
             self._usage(whole.get("usage"), "output_tokens_details")
             output = whole.get("output") or []

@@ -25,9 +25,11 @@ from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionReque
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 from vllm.reasoning import ReasoningParserManager
+from vllm.tool_parsers import ToolParserManager
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
+from s1_core.errors import UserError
 from s1_core.template import chat_template
 from s1_serve.budget.request import Board
 from s1_serve.config import ServiceConfig
@@ -122,6 +124,8 @@ def _arguments(model: Model, config: ServiceConfig, board: Board) -> Namespace:
     name = config.name or model.artifact.path.resolve().name
     words = ["--model", str(model.artifact.path), "--served-model-name", name]
     if config.tool_parser:
+        if config.tool_parser not in (known := ToolParserManager.list_registered()):
+            raise UserError(f"tool_parser {config.tool_parser!r} is none of {', '.join(known)}")
         words += ["--enable-auto-tool-choice", "--tool-call-parser", config.tool_parser]
     command = make_arg_parser(FlexibleArgumentParser())  # type: ignore[no-untyped-call]
     arguments: Namespace = command.parse_args(words)

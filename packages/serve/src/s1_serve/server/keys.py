@@ -41,8 +41,11 @@ def demand(keys: tuple[str, ...], host: str, *, is_open: bool) -> None:
     """
     if keys or is_open:
         return
-    address = socket.getaddrinfo(host, None)[0][4][0]
-    if not ipaddress.ip_address(address).is_loopback:
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host or "0.0.0.0", None)}
+    except OSError as error:
+        raise UserError(f"{host!r} is no address ({error}): give another --host") from error
+    if not all(ipaddress.ip_address(address).is_loopback for address in found):
         raise UserError(
             f"{host} is open to others and there are no API keys: give --api_keys_file or"
             f" {VARIABLE}, listen on 127.0.0.1, or say --open"

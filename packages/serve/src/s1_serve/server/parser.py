@@ -7,7 +7,6 @@ Looks for delimiters behind the last assistant's turn alone: a history may hold 
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from s1_core import chat
 from s1_core.processes import die_with_parent
+from s1_serve.contract.exchange import CURRENT
 
 _PREFIX = "s1_"
 
@@ -37,14 +37,16 @@ class FormatParser(ReasoningParser):
         self._turn = self._ids(f"{chat.TURN_START}assistant")
         self._start = self._ids(self.format.thinking_start)
         self._end = self._ids(chat.end_string(self.format))
-        self._splitter = chat.StreamSplitter(self.format, is_verbatim=True)
-        self._has_answered = False
+        self._pending = ""
+        self._has_thought = self._is_ending = self._is_answering = self._has_answered = False
 
     def _ids(self, text: str) -> list[int]:
         return list(self.model_tokenizer.encode(text, add_special_tokens=False))
 
     def is_reasoning_end(self, input_ids: Sequence[int]) -> bool:
         """Say whether no thinking is open at the end of a prompt."""
+        if _is_plain():
+            return True
         ids = list(input_ids)
         turn = ids[max(_last(ids, self._turn), 0) :]
         return _last(turn, self._start) <= _last(turn, self._end)
@@ -63,16 +65,32 @@ class FormatParser(ReasoningParser):
 
     def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
         """Count what lies before the end string; of a cut, its newline too."""
+        if _is_plain():
+            return 0
         at = _last(list(token_ids), self._end)
         return len(token_ids) if at < 0 else at
 
     def extract_reasoning(self, model_output: str, request: Any) -> tuple[str | None, str | None]:
-        """Part a whole output; all is answer where the request opened no thinking."""
-        if not getattr(request, "add_generation_prompt", True):
+        """Part a whole output where its token ids do; text alone may spell a delimiter."""
+        if _is_plain():
             return None, model_output
-        splitter = chat.StreamSplitter(self.format, is_verbatim=True)
-        message = _message(splitter.feed(model_output) + splitter.close())
-        return (message.reasoning, message.content) if message else (None, None)
+        delimiter = chat.end_string(self.format)
+        at = model_output.find(delimiter, self._thought(model_output))
+        if at < 0:
+            return model_output.strip() or None, None
+        answer = model_output[at + len(delimiter) :].lstrip()
+        return model_output[:at].strip() or None, answer or None
+
+    def _thought(self, output: str) -> int:
+        """Count the characters of thinking, by the answer whose thinking the output starts with."""
+        exchange = CURRENT.get()
+        for thought in exchange.thoughts if exchange else []:
+            if thought.outcome is not None:
+                ids = list(thought.outcome.thinking_ids)
+                said = self.model_tokenizer.decode(ids, skip_special_tokens=False)
+                if output.startswith(said):
+                    return len(said)
+        return 0
 
     def extract_reasoning_streaming(
         self,
@@ -83,10 +101,31 @@ class FormatParser(ReasoningParser):
         current_token_ids: Sequence[int],
         delta_token_ids: Sequence[int],
     ) -> DeltaMessage | None:
-        """Part the newest piece; what may become a delimiter waits for the next."""
-        message = _message(self._splitter.feed(delta_text))
-        self._has_answered |= message is not None and bool(message.content)
-        return message
+        """Part the newest piece: thinking goes on until the end string's first token came.
+
+        Text lags behind its tokens and never leads them.
+        """
+        self._pending += delta_text
+        self._is_ending = self._is_ending or self._end[0] in delta_token_ids
+        thinking = ""
+        if not self._is_ending:
+            thinking = self._pending.rstrip()
+            self._pending = self._pending[len(thinking) :]
+        elif not self._is_answering:
+            before, found, behind = self._pending.partition(chat.end_string(self.format))
+            if found:
+                self._is_answering, thinking, self._pending = True, before.rstrip(), behind
+        return self._told(thinking)
+
+    def _told(self, thinking: str) -> DeltaMessage | None:
+        thinking = thinking if self._has_thought else thinking.lstrip()
+        self._has_thought = self._has_thought or bool(thinking)
+        answer = self._pending.lstrip() if self._is_answering else ""
+        if answer:
+            self._pending, self._has_answered = "", True
+        if not thinking and not answer:
+            return None
+        return DeltaMessage(reasoning=thinking or None, content=answer or None)
 
     def has_engine_confirmed_reasoning_end(self) -> bool:
         """Say whether the answer is visible: from then on vLLM passes text on as it comes."""
@@ -94,7 +133,8 @@ class FormatParser(ReasoningParser):
 
     def finish_streaming(self) -> DeltaMessage | None:
         """Give what waited."""
-        return _message(self._splitter.close())
+        thinking = "" if self._is_answering else self._pending.rstrip()
+        return self._told(thinking)
 
     def adjust_request(self, request: Any) -> Any:
         """Let control tokens into the text: the delimiters are made of them."""
@@ -110,18 +150,15 @@ def _last(ids: Sequence[int], wanted: Sequence[int]) -> int:
     return -1
 
 
-def _message(parts: Sequence[tuple[str, str]]) -> DeltaMessage | None:
-    if not parts:
-        return None
-    said = {"thinking": "", "answer": ""}
-    for channel, text in parts:
-        said[channel] += text
-    return DeltaMessage(reasoning=said["thinking"] or None, content=said["answer"] or None)
+def _is_plain() -> bool:
+    """Say whether the current request opens no thinking; the engine's process knows of none."""
+    exchange = CURRENT.get()
+    return exchange is not None and exchange.asked.budget is None
 
 
-if multiprocessing.parent_process() is not None:
+if (_parent := multiprocessing.parent_process()) is not None:
     # vLLM's engine goes on, busy, when the server is killed: it has this file as a plugin.
-    die_with_parent(os.getppid())
+    die_with_parent(_parent.pid)
 
 for _format in chat.FORMATS.values():
     ReasoningParserManager.register_module(

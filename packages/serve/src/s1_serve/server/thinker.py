@@ -17,18 +17,19 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.utils.async_utils import merge_async_iterators
 from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.detokenizer import check_stop_strings
 
 from s1_core.errors import UserError
-from s1_serve.budget.plan import Delimiters, Limits, Plan, delimiters, resolve
+from s1_serve.budget.plan import Delimiters, ExtendError, Limits, Plan, delimiters, resolve
+from s1_serve.budget.processor import refused
 from s1_serve.budget.request import KEY, Board, Ticket
 from s1_serve.budget.terms import Terms
 from s1_serve.completions import Sampling
-from s1_serve.contract.api import Refusal
+from s1_serve.contract.api import Asked, Refusal
 from s1_serve.contract.exchange import CURRENT, Exchange
 from s1_serve.contract.thought import Thought
 from s1_serve.model import Model
 
-_NEUTRAL = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0}
 _STILL_THINKS = 1 << 60
 
 
@@ -59,11 +60,10 @@ class Planner:
         )
         try:
             plan = resolve(asked.budget, limits, marks, self.model.text.encode, _sampling(params))
+        except ExtendError as error:
+            raise Refusal(str(error), "extend_with") from error
         except UserError as error:
-            is_explicit = asked.budget.max not in (None, -1)
-            field = "thinking_token_budget" if is_explicit else "max_tokens"
-            held = "extend_with" if "extend_with" in str(error) else field
-            raise Refusal(str(error), held) from error
+            raise Refusal(str(error), _field(asked)) from error
         if asked.effort is None:
             return plan
         granted = max(int(asked.effort * self.context), asked.budget.min)
@@ -186,25 +186,34 @@ def _stopping_late(detokenizer: Any, end: tuple[int, ...]) -> Callable[[list[int
         nonlocal answer_at
         stopped = update(new_token_ids, stop_terminated)
         ids, text = detokenizer.token_ids, detokenizer.output_text
-        recent = ids[-(len(new_token_ids) + len(end)) :]
-        windows = (tuple(recent[at : at + len(end)]) for at in range(len(recent)))
-        if answer_at is None and end in windows:
-            answer_at = len(text)
-        elif answer_at is not None and text[answer_at:].strip():
-            detokenizer.min_tokens = min(detokenizer.min_tokens, max(least, len(ids)))
+        if answer_at is None:
+            recent = ids[-(len(new_token_ids) + len(end)) :]
+            windows = [tuple(recent[at : at + len(end)]) for at in range(len(recent))]
+            answer_at = len(text) if end in windows else None
+        elif detokenizer.min_tokens == _STILL_THINKS and (said := text[answer_at:].lstrip()):
+            detokenizer.min_tokens = max(least, len(ids))
+            found = check_stop_strings(
+                text, len(said), detokenizer.stop, detokenizer.include_stop_str_in_output
+            )
+            if found is not None and len(ids) > least:
+                stopped, length = found
+                detokenizer.output_text = text if length == -1 else text[:length]
         return stopped
 
     return updated
 
 
+def _field(asked: Asked) -> str:
+    """Name what a budget that does not fit was said with, or else the room it was given."""
+    if asked.field is not None:
+        return asked.field
+    rooms = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+    return next((room for room in rooms if asked.body.get(room) is not None), "max_tokens")
+
+
 def _check(params: SamplingParams) -> None:
-    for name, neutral in _NEUTRAL.items():
-        if (value := getattr(params, name)) != neutral:
-            raise Refusal(
-                f"{name} is {value}: penalties would be applied behind a thinking budget;"
-                f" leave it at {neutral:g}",
-                name,
-            )
+    if found := refused(params):
+        raise Refusal(found[1], found[0])
     if params.stop_token_ids:
         raise Refusal(
             f"stop_token_ids is {params.stop_token_ids}: they would end thinking without an answer;"
@@ -228,7 +237,12 @@ def _reseeded(plan: Plan, index: int) -> Plan:
     seed = plan.sampling.seed
     if seed is None or not index:
         return plan
-    return replace(plan, sampling=replace(plan.sampling, seed=(seed + index) % (1 << 63)))
+    return replace(plan, sampling=replace(plan.sampling, seed=_signed(seed + index)))
+
+
+def _signed(seed: int) -> int:
+    """Wrap to 64 bits."""
+    return (seed + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _params(params: SamplingParams, plan: Plan, ticket: Ticket) -> SamplingParams:
