@@ -54,6 +54,16 @@ class Server:
         return self.metric("vllm:num_requests_running") + self.metric("vllm:num_requests_waiting")
 
 
+def started(command: list[str], log: Path, port: int, variables: dict[str, str]) -> Server:
+    """Start a server and wait until it is ready."""
+    with log.open("wb") as sink:
+        environment = os.environ | variables
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
+    server = Server(process, f"http://127.0.0.1:{port}", log)
+    _wait(server)
+    return server
+
+
 @contextmanager
 def serving(model: Path, folder: Path, *flags: str, **variables: str) -> Iterator[Server]:
     """Start a service on a free port and wait until it is ready."""
@@ -62,15 +72,12 @@ def serving(model: Path, folder: Path, *flags: str, **variables: str) -> Iterato
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "s1_serve.service", "--model", str(model)]
     command += ["--port", str(port), *SMALL, *flags]
-    log = folder / f"service-{port}.log"
-    with log.open("wb") as sink:
-        environment = os.environ | {"BENTOML_HOME": str(folder / "bentoml")} | variables
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
-    server = Server(process, f"http://127.0.0.1:{port}", log)
+    variables = {"BENTOML_HOME": str(folder / "bentoml")} | variables
+    server = started(command, folder / f"service-{port}.log", port, variables)
     try:
-        _wait(server)
         yield server
     finally:
+        process = server.process
         own = children(process.pid)
         if process.poll() is None:
             process.kill()
@@ -96,4 +103,5 @@ def _wait(server: Server) -> None:
                 return
         except httpx.HTTPError:
             time.sleep(0.3)
+    server.process.kill()
     raise AssertionError(server.log.read_text())

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 
-from integration.serve.server import SMALL, Server, _wait
+from integration.serve.server import SMALL, started
 from integration.serve.test_service import CHAT, asked
 from processes import alive
 from s1_core import artifacts
@@ -78,17 +78,14 @@ def bento(model_folder, home):
 @contextmanager
 def served(command, log, port, **variables):
     """Run a server until the block ends; the log is told when it does not come up."""
-    environment = os.environ | {"BENTOML_CONTAINERIZED": "true"} | variables  # it may end itself
-    with log.open("wb") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
-    server = Server(process, f"http://127.0.0.1:{port}", log)
+    variables = {"BENTOML_CONTAINERIZED": "true"} | variables  # it may end itself
+    server = started(command, log, port, variables)
     try:
-        _wait(server)
         yield server
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(60)
+        if server.process.poll() is None:
+            server.process.terminate()
+            server.process.wait(60)
 
 
 def serve_command(bento, port):
@@ -298,7 +295,7 @@ def test_a_mounted_model_is_found_when_it_starts(model_folder, home, tmp_path, u
         answers(server, "tiny")
 
 
-def test_refusals_of_a_build_are_one_line(model_folder, home, tmp_path):
+def test_refusals_of_a_build_areassert_one_line(model_folder, home, tmp_path):
     broken = shutil.copytree(model_folder, tmp_path / "broken")
     weights = broken / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -313,16 +310,16 @@ def test_refusals_of_a_build_are_one_line(model_folder, home, tmp_path):
         (model_folder, home, ("--service.port=9",), "service.port is not the Bento's to say"),
     ):
         command = [sys.executable, "-m", "s1_serve.bento", "--model", str(model), *flags]
-        _one_line(run(*command, home=place), line)
+        assert_one_line(run(*command, home=place), line)
     limited = 'ulimit -f 300; exec "$0" -m s1_serve.bento --model "$1"'
     for carry in ("copy", "store"):
         command = ["bash", "-c", f"{limited} --carry {carry}", sys.executable, str(model_folder)]
-        _one_line(run(*command, home=tmp_path / "full"), "outgrew the limit")
+        assert_one_line(run(*command, home=tmp_path / "full"), "outgrew the limit")
     left = [path.name for path in (tmp_path / "full").rglob("*") if path.is_file()]
     assert left == [], "what failed left something behind"
 
 
-def test_refusals_of_an_image_are_one_line(bento, home, tmp_path):
+def test_refusals_of_an_image_areassert_one_line(bento, home, tmp_path):
     for flags, path, line in (
         (("--bento", "s1:gone", "--tag", "a:1"), None, "no Bento s1:gone"),
         (("--bento", str(tmp_path), "--tag", "a:1"), None, "no Bento"),
@@ -338,10 +335,10 @@ def test_refusals_of_an_image_are_one_line(bento, home, tmp_path):
             tool.write_text(f"#!/bin/sh\n{path or 'true'}\n")
             tool.chmod(0o755)
         command = ["/usr/bin/env", f"PATH={tools}", sys.executable, "-m", "s1_serve.image", *flags]
-        _one_line(run(*command, home=home), line)
+        assert_one_line(run(*command, home=home), line)
 
 
-def _one_line(done, line):
+def assert_one_line(done, line):
     assert done.returncode == 2, done.stderr
     said = [text for text in done.stderr.splitlines() if text.startswith("s1: ")]
     assert len(said) == 1 and line in said[0] and "Traceback" not in done.stderr, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -9,15 +10,18 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from integration.serve import tiny
-from integration.serve.server import children, serving
+from integration.serve.server import SMALL, children, serving
 from integration.serve.test_service import CHAT, MESSAGES, asked, events
 from processes import alive
+from s1_core import chat
 from s1_core.errors import UserError
+from s1_serve.model import open_model
 from s1_serve.server import keys
 
 pytestmark = [pytest.mark.engine, pytest.mark.multiprocess]
@@ -158,6 +162,41 @@ def test_the_think_format_is_served_too(tmp_path):
             assert fields.get("min_thinking_tokens", 0) <= thinking["tokens"] <= thinking["max"]
             assert (thinking["end"] == "budget") == ("Final Answer:" in said["content"])
             assert "</think>" not in said["reasoning"]
+
+
+@pytest.mark.slow
+def test_a_tokenizer_that_is_read_as_another_one_is_refused_by_the_probe(tmp_path, unused_port):
+    model = tiny.build(tmp_path / "other", splits_digits=False)
+    command = [sys.executable, "-m", "s1_serve.service", "--model", str(model), *SMALL]
+    command += ["--port", str(unused_port)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert found.returncode == 2, found.stderr
+    (line,) = [text for text in found.stderr.splitlines() if text.startswith("s1: ")]
+    assert "the engine's tokenizer reads a prompt of" in line and "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("output", ["free", "early", "kept"])
+def test_the_probe_looks_at_every_token(model_folder, output):
+    """A stand-in for the engine answers as one would that forces nothing, or too early."""
+    from s1_serve.server import probe
+
+    model = open_model(str(model_folder))
+    cut, some = model.text.encode(chat.cut_string(model.format)), model.text.encode("abcdefgh")
+    ids = {"free": some * 4, "early": (*some[:2], *cut, *some), "kept": (*some[:4], *cut, *some)}
+
+    class Engine:
+        def get_tokenizer(self):
+            encode = model.text.encode
+            return SimpleNamespace(encode=lambda text, add_special_tokens: list(encode(text)))
+
+        async def generate(self, *_):
+            yield SimpleNamespace(outputs=[SimpleNamespace(token_ids=list(ids[output]))])
+
+    if output == "kept":
+        asyncio.run(probe.check(Engine(), model))
+    else:
+        with pytest.raises(UserError, match="the engine does not keep a budget: after 4 tokens"):
+            asyncio.run(probe.check(Engine(), model))
 
 
 def test_what_saves_a_start_is_said_in_one_line(model_folder, tmp_path):

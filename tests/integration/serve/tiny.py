@@ -14,10 +14,11 @@ VOCABULARY, CONTEXT = 340, 512
 INITIALIZER, PULL = 0.25, 1.3
 
 
-def build(out: Path, fmt: str = "s1", **sizes: int) -> Path:
+def build(out: Path, fmt: str = "s1", *, splits_digits: bool = True, **sizes: int) -> Path:
     """Write a model artifact whose random weights end their thinking now and then.
 
-    `sizes` are fields of Qwen2Config that make it another size.
+    `sizes` are fields of Qwen2Config that make it another size. One that does not split digits as
+    Qwen does is a tokenizer that transformers loads as another one.
     """
     tokenizer = Tokenizer(models.BPE())
     # As Qwen's: transformers loads the tokenizer beside a Qwen2 config as one of these.
@@ -29,6 +30,8 @@ def build(out: Path, fmt: str = "s1", **sizes: int) -> Path:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    if not splits_digits:
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=list(chat.SPECIAL_TOKENS),

@@ -48,6 +48,11 @@ class Dialect(Enum):
     RESPONSES = "/v1/responses"
     MESSAGES = "/v1/messages"
 
+    @classmethod
+    def at(cls, path: str) -> Dialect | None:
+        """Find the API of a path."""
+        return next((dialect for dialect in cls if dialect.value == path), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:

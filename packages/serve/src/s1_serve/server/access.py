@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s1_serve.contract.api import Dialect
-from s1_serve.contract.middleware import App, Message, Receive, Scope, Send, refuse
+from s1_serve.contract.outlet import App, Message, Receive, Scope, Send, refuse
 from s1_serve.server.telemetry import Telemetry, log, told
 
-OPEN_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")
 PAGE = "/ui"
-_DIALECTS = {dialect.value: dialect for dialect in Dialect}
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
-_QUIET = frozenset(OPEN_PATHS)
+_OPEN_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")
 _PAGE_PATHS = ("/", PAGE, "/favicon.ico", "/manifest.json")
 
 
@@ -55,7 +53,7 @@ class Access:
         self._app, self._gate = app, gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _QUIET:
+        if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         visit = _Visit(scope=scope, send_on=send)
@@ -72,7 +70,7 @@ class Access:
                 log(**fields)
 
     async def _visit(self, visit: _Visit, scope: Scope, receive: Receive) -> None:
-        gate, dialect = self._gate, _DIALECTS.get(scope["path"])
+        gate, dialect = self._gate, Dialect.at(scope["path"])
         is_page = scope["path"] in _PAGE_PATHS or scope["path"].startswith(PAGE + "/")
 
         if not is_page and not gate.admits(scope):
