@@ -160,14 +160,14 @@ def test_two_budgets_stand_side_by_side(service, question, opened, shoot):
 @pytest.mark.engine
 @pytest.mark.multiprocess
 def test_stop_and_a_closed_tab_end_the_generation(service, opened):
-    page = opened(service.url)
-    page.click("#think")
-    assert refusal(page) == "Type a question first."
-    for end in (lambda: page.click("#stop"), lambda: page.close()):
+    for end in (lambda page: page.click("#stop"), lambda page: page.close()):
+        page = opened(service.url)  # a pane that was used still holds the text of its last answer
+        page.click("#think")
+        assert refusal(page) == "Type a question first."
         ask(page, "How many r in raspberry?", first_minimum=1700)
         page.wait_for_selector("#first-thinking .s1-text:not(:empty)")
         assert service.num_running() == 1
-        end()
+        end(page)
         deadline = time.monotonic() + 20
         while service.num_running() and time.monotonic() < deadline:
             time.sleep(0.1)
