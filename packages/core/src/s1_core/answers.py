@@ -15,19 +15,43 @@ from fractions import Fraction
 from s1_core import chat
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{|\\boxed\s+([^$\n]+)")
-_LABEL = re.compile(r"answer[*_\s]*:[*_\s]*|answer\s+is[*_\s]*:?\s*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"answer[*_\s]*:[*_\s]*"
+    r"|(?:answer|(?:correct|right|best)\s+(?:option|choice))\s+is(?!\s+(?:not|(?:in)?correct)\b)"
+    r"[*_\s]*:?\s*(?:(?:therefore|thus|indeed|simply)\b[,\s]*)?"
+    r"|^[#*_ ]*(?:final )?answer[#*_ ]*$\s*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_COMMENT = re.compile(
+    r"(?:(?<=\$)|(?<=\\\))|(?<=\d))\.\s+[A-Z]|[\s,;(](?:because|since)\s|[,;(]\s?as\s"
+)
 _DISPLAY = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|(\\begin\{(\w+)\}.+?\\end\{\4\})", re.DOTALL)
 _WRAPPERS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
 _NUMBER = re.compile(r"([-+]?)(\d{1,60}(?:\.\d{0,60})?|\.\d{1,60})(?:/(\d{1,60}))?")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d+)?")
+_GROUPS = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+_APART = re.compile(r"\d\s+\d|,\s")
+_MEASURED = re.compile(
+    r"((?:[-+\\$\d.,/ {}]|[dt]?frac){0,40}[\d}])\s+"
+    r"(?!.*\b(?:pi|million|billion|trillion|thousand|hundred|dozen|percent|or|and|to|not|mod|plus"
+    r"|minus|times|over|choose|factorial|squared|cubed|half|halves|thirds?|quarters?)\b)"
+    r"(?:[a-z]{3,}|[ckm]m|kg|ft|lb)(?:[ -][a-z]{2,}|/[a-z]+)*(?:\^\{?[23]\}?)?",
+    re.IGNORECASE,
+)
 _FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
-_MIXED = re.compile(r"([-+]?)(\d{1,60})\s*(\\[dt]?frac.+)")
-_CHOICE = re.compile(r"(?:option|choice)?\s*\(?([A-Ja-e])(?:\)|[.:)]\s.*|[.:])?", re.DOTALL)
+_MIXED = re.compile(r"([-+]?)(\d{1,60})(?:\s*(\\[dt]?frac.+)|\s+(\d{1,60}/\d{1,60}))")
+_CHOICE = re.compile(
+    r"(?:[Oo]ption|[Cc]hoice)?\s*\(?([A-Ja-e])(?:\)|[.:)]\s.*|[.:]|\)?\s[-–—]\s[^\W\d_]{3,}.*)?",
+    re.DOTALL,
+)
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-][^\W\d_]+)*")
-_NOISE = re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|\\[,;!:]|~")
+_NOISE = re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![a-zA-Z])|\\[,;:]|~")
+_MATH_SIGN, _NO_SPACE, _MINUS = (
+    re.compile(part) for part in (r"(?<!\\)(?:\$|\\[()\[\]])", r"\\!\s*", r"−|^[–—](?=[\d.])")
+)
 _PLAIN_PI = re.compile(r"(?<![\\a-zA-Z])pi(?![a-zA-Z])")
 _PLAIN_ROOT = re.compile(r"(?<![\\a-zA-Z])sqrt\(([^()]*)\)")
-_MAX_LINE, _MAX_FORMULA = 300, 1000
+_MAX_LINE, _MAX_FORMULA, _MAX_ANSWER = 300, 1000, 5000
 
 
 def extract(text: str) -> str | None:
@@ -48,10 +72,14 @@ def extract(text: str) -> str | None:
 def normalise(answer: str) -> str:
     """Give equal answers equal strings, as far as that goes without algebra.
 
-    Numbers become reduced fractions, choices capitals, words lower case, sets sorted.
+    Numbers become reduced fractions without a unit, choices capitals, words lower case, sets
+    sorted.
     """
+    if len(answer) > _MAX_ANSWER:
+        return " ".join(answer.split())
     text = _tidied(answer)
-    number = _number(text)
+    measured = _MEASURED.fullmatch(text)
+    number = _number(measured[1] if measured else text)
     if number is not None:
         return str(number)
     choice = _CHOICE.fullmatch(text)
@@ -62,7 +90,7 @@ def normalise(answer: str) -> str:
     elements = _elements(text)
     if elements:
         return ",".join(sorted(normalise(element) for element in elements))
-    return re.sub(r"\s+", "", _FRACTION.sub(_as_quotient, text))
+    return re.sub(r"\s+(?!\d)|(?<!\d)\s+", "", _FRACTION.sub(_as_quotient, text))
 
 
 def is_correct(text_or_answer: str, gold: str) -> bool:
@@ -143,44 +171,55 @@ def _answer_part(text: str) -> str:
 
 def _last_box(text: str) -> str | None:
     """Read the last \\boxed or \\fbox by matching braces; one that never closes is passed over."""
-    for box in reversed(list(_BOX.finditer(text))):
+    boxes = list(_BOX.finditer(text))
+    opened: list[int] = []
+    closed: dict[int, int] = {}
+    for brace in re.finditer(r"[{}]", text if boxes else ""):
+        if brace[0] == "{":
+            opened.append(brace.end())
+        elif opened:
+            closed[opened.pop()] = brace.start()
+    for box in reversed(boxes):
         if box[1] is not None:
             return box[1]
-        depth = 1
-        for position in range(box.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                return text[box.end() : position]
+        if box.end() in closed:
+            return text[box.end() : closed[box.end()]]
     return None
 
 
 def _first_expression(text: str) -> str:
-    """Read what follows a label: a displayed formula, else the first line that is not empty."""
+    """Read what follows a label: a displayed formula, else the first line that is not empty.
+
+    The line ends where a sentence or a reason begins.
+    """
     text = text.strip()
     display = _DISPLAY.match(text)
     if display:
         return next(group for group in display.groups() if group).strip()
-    return text.partition("\n")[0].strip()
+    line = text.partition("\n")[0].strip()
+    comment = _COMMENT.search(line)
+    return line[: comment.start()].rstrip(" ,;(") or line if comment else line
 
 
 def _tidied(answer: str) -> str:
     """Strip what never changes the meaning: mathematics signs, markup, spacing, a final stop."""
-    text = _NOISE.sub(" ", answer).strip().strip("*_`").strip().removesuffix(".").strip()
-    for start, end in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
-        if text.startswith(start) and text.endswith(end) and len(text) > len(start + end):
-            text = text[len(start) : -len(end)].strip()
+    text = _MATH_SIGN.sub("", _NO_SPACE.sub("", answer))
+    text = _NOISE.sub(" ", text).strip().strip("*_`").rstrip(".,; ")
     text = _WRAPPERS.sub(r" \1 ", text).strip()
-    text = text.removesuffix(".").strip().strip("*").strip()
+    text = _MINUS.sub("-", text.rstrip(".,; ").strip("*").strip())
     return re.sub(r"\s+", " ", text)
 
 
 def _number(text: str) -> Fraction | None:
     """Read an integer, decimal or quotient of them, LaTeX fractions and thousands included."""
     mixed = _MIXED.fullmatch(text)
-    if mixed and (part := _number(mixed[3])) is not None:
+    if mixed and (part := _number(mixed[3] or mixed[4])) is not None:
         value = int(mixed[2]) + part
         return -value if mixed[1] == "-" else value
-    compact = _FRACTION.sub(_as_quotient, text.replace(" ", "").replace("\\$", ""))
+    compact = _FRACTION.sub(_as_quotient, text.replace("\\$", "").strip())
+    if _APART.search(compact) and not _GROUPS.fullmatch(compact):
+        return None
+    compact = compact.replace(" ", "")
     compact = re.sub(r"([-+]?)\(([^(),]*)\)", r"\1\2", compact)
     if _THOUSANDS.fullmatch(compact):
         compact = compact.replace("{,}", "").replace(",", "")
@@ -192,8 +231,9 @@ def _number(text: str) -> Fraction | None:
 
 
 def _as_quotient(fraction: re.Match[str]) -> str:
-    over, under = fraction[1] or fraction[2] or "", fraction[3] or fraction[4] or ""
-    return "({}/{})".format(*(part if part.isalnum() else f"({part})" for part in (over, under)))
+    parts = [fraction[1] or fraction[2] or "", fraction[3] or fraction[4] or ""]
+    parts = [part.replace(",", "") if _THOUSANDS.fullmatch(part) else part for part in parts]
+    return "({}/{})".format(*(part if part.isalnum() else f"({part})" for part in parts))
 
 
 def _elements(text: str) -> list[str]:
@@ -214,5 +254,6 @@ def _formula(text: str) -> str:
     """Dress an answer for math-verify: no math signs, set braces escaped, and/or as commas."""
     text = _PLAIN_ROOT.sub(r"\\sqrt{\1}", _PLAIN_PI.sub(r"\\pi ", text))
     text = re.sub(r"\s*,?\s+(?:and|or)\s+", ", ", text.strip().strip("$*").removesuffix("."))
+    text = re.sub(r"\$\s*,\s*\$", ", ", text)
     braced = re.fullmatch(r"\{(.*,.*)\}", text)
     return f"\\{{{braced[1]}\\}}" if braced else text
