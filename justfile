@@ -95,6 +95,16 @@ image *args: setup
 evaluate *args: setup
     @"{{python}}" -m s1_serve.evaluate "$@"
 
+# stored samples by other rules, no model: just replay report --method maj@8,shortest-3@8 -> replay/
+[group('evaluate')]
+replay *args: setup
+    @"{{python}}" -m s1_serve.evaluate.replay "$@"
+
+# two reports, run by run: just compare report_a report_b -> paired differences and verdicts
+[group('evaluate')]
+compare *args: setup
+    @"{{python}}" -m s1_serve.evaluate.compare "$@"
+
 # ratios against named peers, measured in one run
 [group('evaluate')]
 bench *args: setup

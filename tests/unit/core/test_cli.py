@@ -49,6 +49,16 @@ class Probe:
             raise ValueError(f"num_rows: found {self.num_rows}, wanted 0 or more")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Settings of a verb that takes two words."""
+
+    POSITIONAL: ClassVar[tuple[str, ...]] = ("left", "right")
+    left: str
+    right: str = "none"
+    is_loud: bool = False
+
+
 VERB = """
 import sys, time
 from dataclasses import dataclass
@@ -134,6 +144,26 @@ def test_words_bools_dicts_and_negatives() -> None:
     assert found.question == "what is 2=2?"
     assert found.streams and found.table == {"k": -3} and found.names == ("a", "b")
     assert not parsed("--streams", "false", "--out", "x").streams
+
+
+@pytest.mark.parametrize(
+    ("argv", "wanted"),
+    [
+        (["a", "b"], Pair(left="a", right="b")),
+        (["a"], Pair(left="a")),
+        (["--is-loud", "a", "b"], Pair(left="a", right="b", is_loud=True)),
+        (["a", "--right", "b"], Pair(left="a", right="b")),
+    ],
+)
+def test_several_words_are_the_positional_fields_in_order(argv: list[str], wanted: Pair) -> None:
+    assert config_parser.parse(Pair, argv, "core") == wanted
+
+
+def test_a_word_too_many_and_a_missing_one_are_told() -> None:
+    with pytest.raises(UserError, match="'c'"):
+        config_parser.parse(Pair, ["a", "b", "c"], "core")
+    with pytest.raises(UserError, match="missing: --left"):
+        config_parser.parse(Pair, [], "core")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,13 @@ tokens before it, so that any wrong token in a prompt changes everything that fo
 """
 
 import hashlib
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 
+from s1_serve.budget.loop import drive, machine
+from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Delimiters
+from s1_serve.budget.work import Done, Job, K, Planned
 from s1_serve.completions import Completion, CompletionRequest
 
 WORDS, END_OPENS, TURN_ENDS = (0, 1, 2, 3), 4, 5
@@ -26,8 +30,13 @@ def next_id(prefix: Sequence[int], masked: Collection[int] = ()) -> int:
     return max((score, token) for token, score in enumerate(digest) if token not in masked)[1]
 
 
+def result_ids(result: Completion | Outcome) -> tuple[int, ...]:
+    """Return the tokens of what a worker gave."""
+    return result.token_ids if isinstance(result, Completion) else result.output_ids
+
+
 class FakeModel:
-    """A Completer and a Streamer; records every batch it was asked for."""
+    """A Completer, a Streamer and a Worker; records every batch it was asked for."""
 
     def __init__(self, context: int = 10**9) -> None:
         self.context = context
@@ -40,6 +49,17 @@ class FakeModel:
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         self.batches.append(list(requests))
         return [self._generate(request) for request in requests]
+
+    def work(self, jobs: Iterable[tuple[K, Job]], done: Done[K]) -> None:
+        """Do jobs one after the other; a `Planned` by the loop."""
+        queue = deque(jobs)
+        while queue:
+            key, job = queue.popleft()
+            if isinstance(job, Planned):
+                (result,) = drive([machine(job.prompt_ids, job.plan)], self)
+            else:
+                (result,) = self.complete([job])
+            queue.extend(done(key, result, float(len(result_ids(result)))))
 
     def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
         completion = self._generate(request)

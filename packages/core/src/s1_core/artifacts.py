@@ -27,11 +27,13 @@ RecordT = TypeVar("RecordT")
 class Draft:
     """A folder being written; whatever lies in `path` at the end becomes the artifact.
 
-    `sha256` may hold hashes of files already known, by path below the folder.
+    `sha256` may hold hashes of files already known, by path below the folder; `notes` go to
+    run.json, as what was measured and is never the same twice.
     """
 
     path: Path
     sha256: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def write(self, name: str, rows: Iterable[RecordT], cls: type[RecordT]) -> None:
         """Write records as Parquet; equal records give equal bytes under one pyarrow."""
@@ -97,7 +99,8 @@ def create(
             "config": identity(config),
             "parents": dict(parents or {}),
         }
-        (temp / RUN).write_text(_json(provenance.describe(out) | {"config": plain(config)}))
+        about = provenance.describe(out) | {"config": plain(config)} | draft.notes
+        (temp / RUN).write_text(_json(about))
         (temp / MANIFEST).write_text(_json(manifest))
 
 

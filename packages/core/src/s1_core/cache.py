@@ -19,11 +19,16 @@ from s1_core.errors import UserError
 RowT = TypeVar("RowT")
 
 
+def folder(out: Path) -> Path:
+    """Name the folder beside `out` that keeps its finished work."""
+    return out.parent / "cache" / out.name
+
+
 class Cache:
     """A folder beside `out` that holds one Parquet file for each piece of work."""
 
     def __init__(self, out: Path) -> None:
-        self._folder = out.parent / "cache" / out.name
+        self._folder = folder(out)
 
     def rows(
         self, inputs: Mapping[str, Any], cls: type[RowT], work: Callable[[], list[RowT]]

@@ -63,18 +63,18 @@ def _keys(config_class: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]
 def _pairs(
     config_class: type[Any], argv: Sequence[str], keys: Mapping[str, Any]
 ) -> Iterator[tuple[str, str | None]]:
-    """Split argv into (flag, value); a lone word is the POSITIONAL field, a lone bool is true.
+    """Split argv into (flag, value); a lone bool is true, lone words are the POSITIONAL fields.
 
-    `--max-steps` and `--max_steps` are one flag.
+    POSITIONAL is one name or several, taken in order. `--max-steps` and `--max_steps` are one flag.
     """
-    words, positional = list(argv), getattr(config_class, "POSITIONAL", None)
+    words, positional = list(argv), getattr(config_class, "POSITIONAL", ())
+    lone = [positional] if isinstance(positional, str) else list(positional)
     while words:
         word = words.pop(0)
         if not word.startswith("-"):
-            if positional is None:
+            if not lone:
                 raise UserError(f"found {word!r}, wanted flags only; write --key {word}")
-            yield f"--{positional}", word
-            positional = None
+            yield f"--{lone.pop(0)}", word
             continue
         flag, equals, value = word.partition("=")
         word = f"--{flag[2:].replace('-', '_')}" if flag.startswith("--") else flag

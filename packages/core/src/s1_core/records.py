@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
+BENCHMARKS = ("heldout", "aime24", "aime25", "math500", "gpqa_diamond", "gsm8k")
+"""what models are judged by; s1_data.benchmarks writes them"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +161,7 @@ def _schema(cls: type[Any]) -> pa.Schema:
         str: (pa.string(), False),
         str | None: (pa.string(), True),
         int: (pa.int64(), False),
+        int | None: (pa.int64(), True),
         float: (pa.float64(), False),
         bool: (pa.bool_(), False),
         tuple[str, ...]: (pa.list_(pa.field("element", pa.string(), nullable=False)), False),

@@ -18,20 +18,62 @@ from s1_core.errors import UserError
 from s1_serve.completions import Completion, CompletionRequest
 
 TIMEOUT_S = 600.0
+BUSY = (429, 502, 503, 504)
+
+
+class Unavailable(UserError):
+    """The server is busy, starting or gone: the same request may work later."""
 
 
 class Endpoint:
     """A Completer, Streamer and Codec over HTTP; `url` is the server's root or ends in /v1."""
 
-    def __init__(self, url: str, api_key: str | None = None) -> None:
+    def __init__(self, url: str, api_key: str | None = None, model: str | None = None) -> None:
+        """Reach the server and find `model`, or the first that it lists.
+
+        Raises:
+            UserError: it is not there, not an API server, or does not have the model.
+        """
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
-        card = self._call("GET", "/v1/models")["data"][0]
+        limits = httpx.Limits(max_connections=None)
+        self._client = httpx.Client(
+            base_url=self.url, headers=headers, timeout=TIMEOUT_S, limits=limits
+        )
+        card = self._card(model)
         self.model: str = card["id"]
         self.context: int | None = card.get("max_model_len")
-        self.keeps_budgets = "thinking" in card
-        """It is a service of ours: a budget is a field of the request."""
+        self.thinking: dict[str, Any] | None = card.get("thinking")
+        """What a service of ours says of its model; None at any other server."""
+
+    @property
+    def keeps_budgets(self) -> bool:
+        """Say whether it is a service of ours: a budget is a field of the request."""
+        return self.thinking is not None
+
+    def _card(self, model: str | None) -> dict[str, Any]:
+        listed = self.call("GET", "/v1/models")
+        try:
+            cards: dict[str, dict[str, Any]] = {card["id"]: card for card in listed["data"]}
+        except (TypeError, KeyError) as error:
+            raise UserError(
+                f"{self.url}/v1/models lists no models: is it an API server?"
+            ) from error
+        if not cards or (model is not None and model not in cards):
+            raise UserError(f"{self.url} has no model {model or ''}; it has {', '.join(cards)}")
+        return cards[model] if model else next(iter(cards.values()))
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Say whether it completes token ids and returns them, so that the loop can use it."""
+        try:
+            request = CompletionRequest(prompt_ids=self.encode("1"), max_tokens=1, stop_ids=())
+            self._complete(request)
+        except Unavailable:
+            raise
+        except (UserError, KeyError, TypeError, IndexError):
+            return False
+        return True
 
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         """Answer the requests in order, sequentially."""
@@ -69,11 +111,11 @@ class Endpoint:
 
     def encode(self, text: str) -> tuple[int, ...]:
         body = {"model": self.model, "prompt": text, "add_special_tokens": False}
-        return tuple(self._call("POST", "/tokenize", body)["tokens"])
+        return tuple(self.call("POST", "/tokenize", body)["tokens"])
 
     def decode(self, ids: Sequence[int]) -> str:
         body = {"model": self.model, "tokens": list(ids)}
-        return str(self._call("POST", "/detokenize", body)["prompt"])
+        return str(self.call("POST", "/detokenize", body)["prompt"])
 
     def stop_ids(self) -> tuple[int, ...]:
         """Return what ends an answer: the turn end and the end of text."""
@@ -81,7 +123,7 @@ class Endpoint:
         return tuple(ids[0] for ids in ends if len(ids) == 1)
 
     def _complete(self, request: CompletionRequest) -> Completion:
-        choice = self._call("POST", "/v1/completions", self._body(request))["choices"][0]
+        choice = self.call("POST", "/v1/completions", self._body(request))["choices"][0]
         return _completion(_token_ids(choice, self.url), choice["finish_reason"], self.url)
 
     def _body(self, request: CompletionRequest) -> dict[str, Any]:
@@ -103,7 +145,13 @@ class Endpoint:
             body["seed"] = sampling.seed
         return body
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request and read its JSON.
+
+        Raises:
+            Unavailable: the server is busy or gone.
+            UserError: it refuses, or answers no JSON.
+        """
         try:
             response = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
@@ -112,18 +160,20 @@ class Endpoint:
             raise self._refusal(response)
         try:
             answer: dict[str, Any] = response.json()
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise UserError(f"{self.url}{path} answers no JSON: is it an API server?") from error
         return answer
 
-    def _unreachable(self, error: httpx.HTTPError) -> UserError:
-        return UserError(f"no answer from {self.url} ({type(error).__name__}): start it first")
+    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
+        return Unavailable(f"no answer from {self.url} ({type(error).__name__}): start it first")
 
     def _refusal(self, response: httpx.Response) -> UserError:
         said = response.text
         with contextlib.suppress(ValueError, KeyError, TypeError):
             said = response.json()["error"]["message"]
-        return UserError(f"{response.url} answers {response.status_code}: {said[:300]}")
+        kind = Unavailable if response.status_code in BUSY else UserError
+        said = " ".join(said.split())[:300]
+        return kind(f"{response.url} answers {response.status_code}: {said}")
 
 
 def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:

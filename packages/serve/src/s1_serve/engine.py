@@ -11,11 +11,14 @@ import itertools
 import logging
 import os
 import tempfile
+import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from s1_core.errors import UserError
 from s1_serve.budget.loop import Piece
@@ -23,6 +26,7 @@ from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Plan, delimiters
 from s1_serve.budget.request import KEY, Board, Ticket
 from s1_serve.budget.terms import Terms
+from s1_serve.budget.work import Done, Job, K, Planned
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
 from s1_serve.contract.thought import Thought
@@ -36,6 +40,16 @@ if TYPE_CHECKING:
 MIN_BATCHED_TOKENS = 4096
 
 
+@dataclass(frozen=True)
+class _Running(Generic[K]):
+    """A job that the engine has; the ticket is that of a `Planned`."""
+
+    key: K
+    started: float
+    plan: Plan | None = None
+    ticket: Ticket | None = None
+
+
 class Engine:
     """A Completer over one vLLM engine, which keeps budgets too; build one a process."""
 
@@ -46,44 +60,69 @@ class Engine:
         board = Path(self._folder.name) / "decided"
         self.board = Board(board, 2 * config.max_num_seqs)
         self._vllm = _start(model, config, self.board)
-        self._numbers = itertools.count()
+        self._numbers, self._max_num_seqs = itertools.count(), config.max_num_seqs
         self.model = model
         self.context: int = self._vllm.model_config.max_model_len
 
+    def work(self, jobs: Iterable[tuple[K, Job]], done: Done[K]) -> None:
+        """Keep the engine full with `jobs` and with what `done` gives for each finished one.
+
+        `done` gets a job's key, its completion (the outcome of a `Planned`) and the seconds it
+        took. All share one continuous batch.
+        """
+        waiting, running = deque(jobs), dict[str, _Running[K]]()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self._max_num_seqs:
+                    key, job = waiting.popleft()
+                    running.update([self._begin(key, job)])
+                for name, completion in self._finished():
+                    one = running.pop(name)
+                    result = self._result(one, completion)
+                    waiting.extend(done(one.key, result, time.monotonic() - one.started))
+        finally:
+            self._vllm.abort_request(list(running))
+            for one in running.values():
+                self._give_back(one)
+
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         """Answer all requests in one continuous batch, in their order."""
-        from vllm.sampling_params import RequestOutputKind
-
-        order = [self._add(request, RequestOutputKind.FINAL_ONLY) for request in requests]
-        done: dict[str, Completion] = {}
-        while self._vllm.has_unfinished_requests():
-            done.update(self._finished())
-        return [done[name] for name in order]
+        return self._all(requests)
 
     def answer(self, prompts: Sequence[tuple[int, ...]], plans: Sequence[Plan]) -> list[Outcome]:
         """Answer all prompts within their plans, in one continuous batch, in their order."""
+        return self._all([Planned(*pair) for pair in zip(prompts, plans, strict=True)])
+
+    def _all(self, jobs: Sequence[Job]) -> list[Any]:
+        found: dict[int, Any] = {}
+
+        def done(index: int, result: Any, _seconds: float) -> tuple[()]:
+            found[index] = result
+            return ()
+
+        self.work(enumerate(jobs), done)
+        return [found[index] for index in range(len(jobs))]
+
+    def _begin(self, key: K, job: Job) -> tuple[str, _Running[K]]:
         from vllm.sampling_params import RequestOutputKind
 
-        kind = RequestOutputKind.FINAL_ONLY
-        outcomes: dict[int, Outcome] = {}
-        waiting = list(enumerate(zip(prompts, plans, strict=True)))[::-1]
-        running: dict[str, tuple[int, Plan, Ticket]] = {}
-        try:
-            while waiting or running:
-                while waiting and self.board.has_room:
-                    index, (prompt, plan) = waiting.pop()
-                    ticket = self.board.take()
-                    running[self._add_planned(prompt, plan, ticket, kind)] = (index, plan, ticket)
-                for name, completion in self._finished():
-                    index, plan, ticket = running.pop(name)
-                    decided = self.board.decided(ticket)
-                    self.board.give_back(ticket)
-                    outcomes[index] = Outcome.read(completion, plan, decided)
-        finally:
-            self._vllm.abort_request(list(running))
-            for _, _, ticket in running.values():
-                self.board.give_back(ticket)
-        return [outcomes[index] for index in range(len(outcomes))]
+        kind, started = RequestOutputKind.FINAL_ONLY, time.monotonic()
+        if isinstance(job, CompletionRequest):
+            return self._add(job, kind), _Running(key, started)
+        ticket = self.board.take()
+        name = self._add_planned(job.prompt_ids, job.plan, ticket, kind)
+        return name, _Running(key, started, job.plan, ticket)
+
+    def _result(self, one: _Running[K], completion: Completion) -> Completion | Outcome:
+        if one.plan is None or one.ticket is None:
+            return completion
+        decided = self.board.decided(one.ticket)
+        self._give_back(one)
+        return Outcome.read(completion, one.plan, decided)
+
+    def _give_back(self, one: _Running[K]) -> None:
+        if one.ticket is not None:
+            self.board.give_back(one.ticket)
 
     def _finished(self) -> Iterator[tuple[str, Completion]]:
         """Take one step and give the requests that ended in it."""
@@ -136,6 +175,11 @@ class LazyEngine:
         self.model = open_model(path)
         self._path, self._config = path, config
         self._engine: Engine | None = None
+
+    def work(self, jobs: Iterable[tuple[K, Job]], done: Done[K]) -> None:
+        """Work on jobs as the engine does; without any it does not start."""
+        if begun := list(jobs):
+            self.start().work(begun, done)
 
     def start(self) -> Engine:
         """Return the engine, starting it on the first call.

@@ -48,7 +48,7 @@ def machine(prompt_ids: Sequence[int], plan: Plan) -> Machine:
             prompt_ids=prompt + thinking + ending,
             max_tokens=room,
             stop_ids=marks.stop_ids,
-            sampling=_draw(plan.sampling, len(thinking), "answer"),
+            sampling=drawn(plan.sampling, len(thinking), "answer"),
         )
     return Outcome(
         header_ids=marks.header,
@@ -74,7 +74,7 @@ def _think(
             max_tokens=plan.maximum - len(thinking),
             stop_ids=plan.delimiters.attempt_ids,
             min_tokens=1,
-            sampling=_draw(plan.sampling, len(thinking), f"thinking {used}"),
+            sampling=drawn(plan.sampling, len(thinking), f"thinking {used}"),
         )
         _check(completion, plan.maximum - len(thinking))
         thinking += completion.token_ids
@@ -101,7 +101,7 @@ def _check(completion: Completion, max_tokens: int) -> None:
         )
 
 
-def _draw(sampling: Sampling, position: int, part: str) -> Sampling:
+def drawn(sampling: Sampling, position: int, part: str) -> Sampling:
     """Give each request of one answer its own seed, so that rounds are independent draws."""
     if sampling.seed is None:
         return sampling

@@ -1,52 +1,68 @@
-"""`just evaluate`: run every setting, grade, compare, and write report/."""
+"""`just evaluate`: run every method, grade, compare, and write report/."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from s1_core import artifacts, cli, records
-from s1_core.artifacts import Artifact
+from s1_core import artifacts, cache, cli, records
+from s1_core.artifacts import Artifact, Draft
 from s1_core.errors import UserError
 from s1_core.records import Question
 from s1_serve.evaluate.config import EvaluateConfig
+
+if TYPE_CHECKING:
+    from s1_serve.evaluate.run.sources import Opened
 
 KIND = "report"
 
 
 def main(config: EvaluateConfig) -> None:
     """Write the report, unless it is there already."""
-    inputs = _inputs(config)
-    from s1_serve.engine import version
+    benchmarks = _benchmarks(config)
+    from s1_serve.evaluate.run.sources import opened
 
+    source = opened(config)
+    others = _others(config)
     out = Path(config.out)
+    parents = {name: one.sha256 for name, one in {**benchmarks, **others}.items()}
     identity: dict[str, Any] = {
         "kind": KIND,
-        "config": artifacts.identity(config) | {"engine": version()},
-        "parents": {name: artifact.sha256 for name, artifact in inputs.items()},
+        "config": artifacts.identity(config) | {"source": source.identity},
+        "parents": parents,
     }
     if artifacts.is_current(out, **identity):
         cli.say(f"up to date: {out}")
         return
-    questions = _questions(inputs["benchmark"], config)
+    questions = {name: _questions(one, config) for name, one in benchmarks.items()}
     with artifacts.create(out, **identity) as draft:
-        _write(draft, config, inputs, questions)
-    cli.console().print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+        _write(draft, config, source, questions, benchmarks | others)
+    cli.say(f"report: {out / 'report.html'}")
 
 
-def _inputs(config: EvaluateConfig) -> dict[str, Artifact]:
-    inputs = {
-        "model": artifacts.load(config.model, kind="model"),
-        "benchmark": artifacts.load(config.benchmark, kind="questions"),
-    }
-    if config.s1k:
-        inputs["s1k"] = artifacts.load(config.s1k, kind="s1k")
-    if config.direct_model:
-        inputs["direct_model"] = artifacts.load(config.direct_model, kind="model")
-    return inputs
+def _benchmarks(config: EvaluateConfig) -> dict[str, Artifact]:
+    """Open the benchmarks by their names; the folder's name where an artifact says none."""
+    found: dict[str, Artifact] = {}
+    for path in config.benchmark:
+        if not Path(path).exists():
+            raise UserError(
+                f"no benchmark at {path}: `just benchmark --name NAME --out {path}` writes one;"
+                f" names are {', '.join(records.BENCHMARKS)}"
+            )
+        artifact = artifacts.load(path, kind="questions")
+        name = str(artifact.config.get("benchmark", artifact.path.name))
+        if name in found:
+            raise UserError(f"{path} and {found[name].path} are both {name}: leave one out")
+        found[name] = artifact
+    return found
+
+
+def _others(config: EvaluateConfig) -> dict[str, Artifact]:
+    """Open what a report may also tell of."""
+    named = {"s1k": (config.s1k, "s1k"), "direct_model": (config.direct_model, "model")}
+    return {n: artifacts.load(path, kind=kind) for n, (path, kind) in named.items() if path}
 
 
 def _questions(benchmark: Artifact, config: EvaluateConfig) -> list[Question]:
@@ -65,111 +81,54 @@ def _questions(benchmark: Artifact, config: EvaluateConfig) -> list[Question]:
 
 
 def _write(
-    draft: artifacts.Draft,
+    draft: Draft,
     config: EvaluateConfig,
-    inputs: dict[str, Artifact],
-    questions: Sequence[Question],
+    source: Opened,
+    questions: Mapping[str, Sequence[Question]],
+    inputs: Mapping[str, Artifact],
 ) -> None:
-    from s1_serve.evaluate import page, sources, summary, table
+    from s1_serve.evaluate.report import assembly
+    from s1_serve.evaluate.run.sweep import Sweep
     from s1_serve.evaluate.samples import Sample
 
-    measured = _measure(config, questions)
-    benchmark = str(inputs["benchmark"].config.get("benchmark", inputs["benchmark"].path.name))
-    rows = summary.runs(measured, benchmark, config)
-    compared = summary.comparisons(measured, config.extend_with, config.seed)
-    samples = [sample for one in measured for sample in one.samples]
-    draft.write("samples", samples, Sample)
-    places = sources.by_source(measured, questions, config.extend_with)
-    training = _training_facts(inputs.get("s1k"))
-    report = {
-        "schema_version": records.SCHEMA_VERSION,
-        **_origin(config, inputs, benchmark, len(questions)),
-        "runs": rows,
-        "extends": compared,
-        "metrics": summary.scores(rows, config.extend_with),
-        "sources": places,
-        "statements": [
-            *summary.statements(rows, compared, config.extend_with),
-            *sources.statements(places, config.extend_with),
-            *summary.training_statements(training),
-        ],
-        "training": training,
-        "samples": {
-            "path": "samples.parquet",
-            "sha256": hashlib.sha256((draft.path / "samples.parquet").read_bytes()).hexdigest(),
-        },
-    }
-    drawn = _draw(draft, rows, compared, config.extend_with)
+    sweep = Sweep(config, source, questions, cache.folder(Path(config.out)))
+    measured, told = sweep.measure()
+    facts = source.facts() | told | _facts(config, questions, inputs)
+    report = assembly.assemble(measured, questions, config, facts)
+    draft.write("samples", [sample for one in measured for sample in one.samples], Sample)
+    sha256 = artifacts.sha256_of(draft.path / "samples.parquet")
+    report["samples"] = {"path": "samples.parquet", "sha256": sha256}
+    draft.notes["seconds_per_answer"] = sweep.seconds
+    figures = assembly.draw(report)
+    for name, content in figures.items():
+        (draft.path / name).write_bytes(content)
     draft.write_text("report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    draft.write_text("report.html", page.page(report, drawn, samples, questions))
-    table.show(report, cli.console())
+    draft.write_text("report.html", assembly.page(report, figures, measured, questions))
+    assembly.show(report, cli.console())
 
 
-def _draw(
-    draft: artifacts.Draft, rows: list[Any], compared: list[Any], wait: str
-) -> dict[str, str]:
-    """Write the figures as files and give them by title, for the page."""
-    from s1_serve.evaluate import figures
-
-    drawn = {
-        ("thinking", "Accuracy against thinking"): figures.thinking(rows, wait),
-        ("parallel", "Sequential against parallel"): figures.parallel(rows, wait),
+def _facts(
+    config: EvaluateConfig,
+    questions: Mapping[str, Sequence[Question]],
+    inputs: Mapping[str, Artifact],
+) -> dict[str, Any]:
+    before = inputs.get("direct_model")
+    return {
+        "direct_model": {"manifest_sha256": before.sha256} if before else None,
+        "benchmarks": [
+            {"name": name, "manifest_sha256": inputs[name].sha256, "num_questions": len(rows)}
+            for name, rows in questions.items()
+        ],
+        "training": _training(inputs.get("s1k")),
+        "seeds": {"samples": config.seed, "bootstrap": config.seed},
     }
-    if compared:
-        drawn["extends", "What an extend changes"] = figures.extends(compared, rows)
-    for (name, _), svg in drawn.items():
-        draft.write_text(f"{name}.svg", svg)
-    return {title: svg for (_, title), svg in drawn.items()}
 
 
-def _training_facts(s1k: Artifact | None) -> dict[str, Any]:
+def _training(s1k: Artifact | None) -> dict[str, Any]:
     """Read what the training data says of its own traces: `slip_rate` and perhaps a `note`."""
     path = s1k.path / "facts.json" if s1k else None
     stated = json.loads(path.read_text()) if path and path.is_file() else {}
     return {"slip_rate": None, "note": None} | stated
-
-
-def _measure(config: EvaluateConfig, questions: Sequence[Question]) -> list[Any]:
-    from s1_core.cache import Cache
-    from s1_serve.engine import LazyEngine
-    from s1_serve.evaluate.runner import Runner
-    from s1_serve.evaluate.samples import graded
-    from s1_serve.evaluate.settings import direct, settings
-    from s1_serve.evaluate.summary import Measured
-
-    cache = Cache(Path(config.out))
-    runner = Runner(LazyEngine(config.model, config.serve), questions, config, cache)
-    jobs = [(runner, setting) for setting in settings(config)]
-    if config.direct_model:
-        before = Runner(LazyEngine(config.direct_model, config.serve), questions, config, cache)
-        jobs.append((before, direct()))
-    for one, setting in jobs:
-        one.check([setting])
-    bar = cli.progress(jobs, "evaluate", total=len(jobs))
-    answered = [(setting, one.run(setting)) for one, setting in bar]
-    together = [sample for _, samples in answered for sample in samples]
-    rows = iter(graded(together, questions, config.workers))
-    return [Measured(setting, [next(rows) for _ in samples]) for setting, samples in answered]
-
-
-def _origin(
-    config: EvaluateConfig, inputs: dict[str, Artifact], benchmark: str, num_questions: int
-) -> dict[str, Any]:
-    from s1_serve.engine import describe
-    from s1_serve.model import open_model
-
-    model = inputs["model"]
-    before = inputs.get("direct_model")
-    return {
-        "model": {"manifest_sha256": model.sha256, "format": model.config["format"]},
-        "direct_model": {"manifest_sha256": before.sha256} if before else None,
-        "benchmark": {
-            "name": benchmark,
-            "manifest_sha256": inputs["benchmark"].sha256,
-            "num_questions": num_questions,
-        },
-        "engine": describe(open_model(config.model), config.serve),
-    }
 
 
 if __name__ == "__main__":

@@ -2,78 +2,142 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from s1_core import answers, chat
 from s1_core.records import Question
-from s1_serve.budget.outcome import Outcome
-from s1_serve.text import Codec
+from s1_serve.evaluate.config import REJECTION
+from s1_serve.evaluate.judge import Case, Judge
+from s1_serve.evaluate.settings import Setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A row of samples.parquet; `max` is the maximum in force, in tokens."""
+    """A row of samples.parquet; what counts tokens counts ids."""
 
+    benchmark: str
+    run: str
+    """`Setting.label`"""
     method: str
-    extends: int
-    extend_with: str
     question_id: str
     sample: int
     seed: int
-    max: int
+    max: int | None
+    """the maximum in force; None where nothing was forced"""
+    min: int
+    extends: int
+    extend_with: str
+    control: str
+    limit: int | None
     used_extends: int
+    tries: int
+    """answers drawn until this one was taken; the last was not taken if `end` is not natural"""
     end: str
     finish_reason: str
-    thinking_tokens: int
+    thinking_tokens: int | None
+    """None where an endpoint does not say"""
     output_tokens: int
+    total_tokens: int
+    """of all tries"""
     thinking: str
     answer: str
     extracted: str | None
     is_correct: bool
+    graded_by: str
+    """rules or judge"""
 
 
-def from_outcome(outcome: Outcome, codec: Codec, fmt: chat.Format, blank: Sample) -> Sample:
-    """Fill `blank`, which says whose answer this is, with what was generated; not graded yet."""
-    ids = outcome.thinking_ids + outcome.ending_ids + outcome.answer_ids
-    thinking, answer = chat.split(fmt, codec.decode(ids))
-    return replace(
-        blank,
-        used_extends=outcome.extends,
-        end=outcome.end,
-        finish_reason=outcome.finish_reason,
-        thinking_tokens=len(outcome.thinking_ids),
-        output_tokens=len(outcome.output_ids),
-        thinking=thinking,
-        answer=answer or "",
-    )
+@dataclass(frozen=True)
+class Measured:
+    """A run on one benchmark: its graded samples, those of one question next to each other."""
+
+    setting: Setting
+    benchmark: str
+    samples: Sequence[Sample]
+
+    @property
+    def correct(self) -> list[bool]:
+        return [sample.is_correct for sample in self.samples]
+
+    @property
+    def is_enforced(self) -> bool | None:
+        """Say whether every answer kept its budget; None where an endpoint does not count."""
+        bound = [s for s in self.samples if s.end != "length" and (s.max is not None or s.min)]
+        if any(sample.thinking_tokens is None for sample in bound):
+            return None
+        return all(_keeps(sample) for sample in bound)
 
 
-def graded(samples: Sequence[Sample], questions: Sequence[Question], workers: int) -> list[Sample]:
-    """Extract and grade every answer, each distinct pair of answer and gold once."""
-    gold = {question.id: question.answer or "" for question in questions}
+def _keeps(sample: Sample) -> bool:
+    tokens = sample.thinking_tokens or 0
+    return sample.min <= tokens and (sample.max is None or tokens <= sample.max)
+
+
+def graded(
+    samples: Sequence[Sample],
+    questions: Sequence[Question],
+    workers: int,
+    judge: Judge | None = None,
+) -> list[Sample]:
+    """Extract and grade every answer, each distinct pair of answer and gold once.
+
+    A rejected answer is wrong whatever it says. The judge hears of what the rules call wrong.
+    """
+    asked = {question.id: question for question in questions}
+    gold = {name: question.answer or "" for name, question in asked.items()}
     pairs = sorted({(sample.answer, gold[sample.question_id]) for sample in samples})
+    extracted = {answer: answers.extract(answer) for answer, _ in pairs}
     verdicts = dict(zip(pairs, answers.grade(pairs, workers=workers), strict=True))
-    return [
+    found = [
         replace(
             sample,
-            extracted=answers.extract(sample.answer),
-            is_correct=verdicts[sample.answer, gold[sample.question_id]],
+            extracted=extracted[sample.answer],
+            is_correct=verdicts[sample.answer, gold[sample.question_id]]
+            and not _is_rejected(sample),
+            graded_by="rules",
         )
         for sample in samples
     ]
+    return _judged(found, asked, judge) if judge else found
+
+
+def _judged(samples: Sequence[Sample], asked: Mapping[str, Question], judge: Judge) -> list[Sample]:
+    """Make right what the judge says yes to; without a verdict the rules stand."""
+    cases = {
+        index: Case(question=question.question, answer=sample.answer, gold=question.answer)
+        for index, sample in enumerate(samples)
+        if (question := asked[sample.question_id]).answer
+        and sample.answer.strip()
+        and not (sample.is_correct or _is_rejected(sample))
+    }
+    verdicts = dict(zip(cases, judge.verdicts(list(cases.values())), strict=True))
+    return [
+        replace(sample, is_correct=True, graded_by="judge") if verdicts.get(index) else sample
+        for index, sample in enumerate(samples)
+    ]
+
+
+def _is_rejected(sample: Sample) -> bool:
+    """Say whether rejection sampling ran out of tries without an answer that it could take."""
+    return sample.method == REJECTION and sample.end != "natural"
 
 
 def audit(samples: Sequence[Sample]) -> dict[str, float]:
     """Give the shares without an answer, with one inside the thinking only, and cut ones."""
+    num = max(len(samples), 1)
     none = [sample for sample in samples if sample.extracted is None]
     return {
-        "none": len(none) / len(samples),
-        "thinking_only": sum(_has_labelled_answer(s.thinking) for s in none) / len(samples),
-        "cut": sum(sample.finish_reason == "length" for sample in samples) / len(samples),
+        "none": len(none) / num,
+        "thinking_only": sum(_has_labelled_answer(s.thinking) for s in none) / num,
+        "cut": sum(sample.finish_reason == "length" for sample in samples) / num,
     }
 
 
 def _has_labelled_answer(thinking: str) -> bool:
-    """Say whether a box or a label is found; the blank line keeps a short text from being one."""
-    return answers.extract(f".\n\n{thinking}") is not None
+    """Say whether a box or a label is found, in any step.
+
+    The blank line keeps a short text from being an answer by itself.
+    """
+    text = chat.neutralise(thinking).strip()
+    return bool(text) and answers.extract(f".\n\n{text}") is not None

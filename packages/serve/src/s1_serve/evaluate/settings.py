@@ -1,51 +1,83 @@
-"""The runs of an evaluation as data: which model, which budget, how sampled."""
+"""The runs of an evaluation as data: by which method, within which budget, how sampled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from s1_core import chat
 from s1_serve.config import ThinkingBudget
-from s1_serve.evaluate.config import EvaluateConfig
-
-DIRECT, BUDGET, EXTENDS, SAMPLES = "direct", "budget", "extends", "samples"
+from s1_serve.evaluate.config import (
+    BUDGET,
+    CLASSES,
+    DIRECT,
+    EXTENDS,
+    FORCED,
+    MAJORITY,
+    NONE,
+    REJECTION,
+    STEPS,
+    TOKENS,
+    EvaluateConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One way to answer every question of the benchmark."""
+    """One way to answer every question of a benchmark."""
 
     method: str
-    max: int
+    """One of config.METHODS, or DIRECT."""
+    max: int | None = -1
+    """Maximum thinking tokens; -1 leaves what fits, None forces nothing at all."""
+    min: int = 0
     extends: int = 0
     extend_with: str = ""
+    control: str = ""
+    """What the prompt asks for: tokens, steps, long, short (chat.control_suffix), or nothing."""
+    limit: int | None = None
+    """The number in that prompt."""
+    tries: int = 1
     num_samples: int = 1
     temperature: float = 0.0
 
     @property
-    def budget(self) -> ThinkingBudget:
-        return ThinkingBudget(max=self.max, extends=self.extends, extend_with=self.extend_with)
+    def budget(self) -> ThinkingBudget | None:
+        """What is forced; None where nothing is."""
+        if self.max is None:
+            return None
+        return ThinkingBudget(
+            max=self.max, min=self.min, extends=self.extends, extend_with=self.extend_with
+        )
+
+    @property
+    def counts_steps(self) -> bool:
+        """Forced by steps, not by tokens."""
+        return self.method == STEPS + FORCED
 
     @property
     def label(self) -> str:
+        """Name the run; no two runs of an evaluation have the same."""
         if self.method == BUDGET:
             return f"budget {self.max}"
         if self.method == EXTENDS:
             return f"extends {self.extends} {self.extend_with!r}" if self.extends else "extends 0"
-        return f"{self.num_samples} {SAMPLES}" if self.method == SAMPLES else self.method
+        if self.control:
+            return f"{self.method} {self.limit if self.control in _NUMBERED else self.control}"
+        if self.method == REJECTION:
+            return f"rejection {self.max}"
+        return f"{self.num_samples} samples" if self.method == MAJORITY else self.method
+
+    def prompted(self, question: str) -> str:
+        """Write what this method asks under a question."""
+        return chat.controlled(question, self.control, self.limit) if self.control else question
+
+
+_NUMBERED = ("tokens", "steps")
 
 
 def settings(config: EvaluateConfig) -> list[Setting]:
-    """List the runs of the model under test; the longest greedy thinking first, to be reused."""
-    wait = config.extend_with
-    none = [Setting(method=EXTENDS, max=config.max, extend_with=wait)]
-    budgets = [Setting(method=BUDGET, max=maximum) for maximum in sorted(config.budgets)[::-1]]
-    arms = [
-        Setting(method=EXTENDS, max=config.max, extends=extends, extend_with=string)
-        for string in (wait, *config.control_arms)
-        for extends in sorted(config.extends)
-        if extends
-    ]
-    return none + budgets + arms + _sampled(config)
+    """List the runs of the model under test, in the order of the report."""
+    return [setting for method in config.methods for setting in _runs(config)[method]]
 
 
 def direct() -> Setting:
@@ -53,8 +85,58 @@ def direct() -> Setting:
     return Setting(method=DIRECT, max=0)
 
 
-def _sampled(config: EvaluateConfig) -> list[Setting]:
-    if not config.votes:
-        return []
-    count, heat = max(config.votes), config.temperature
-    return [Setting(method=SAMPLES, max=config.max, num_samples=count, temperature=heat)]
+def _runs(config: EvaluateConfig) -> dict[str, list[Setting]]:
+    return {
+        NONE: [Setting(method=NONE, max=None)],
+        BUDGET: [Setting(method=BUDGET, max=maximum) for maximum in sorted(config.budgets)],
+        EXTENDS: _extended(config),
+        **_prompted(TOKENS, [("tokens", k, k, 0) for k in sorted(config.token_limits)]),
+        **_prompted(STEPS, [("steps", k, -1, 0) for k in sorted(config.step_limits)]),
+        **_prompted(
+            CLASSES,
+            [
+                ("short", None, config.class_limit, 0),
+                ("long", None, -1, config.class_limit or 0),
+            ],
+        ),
+        REJECTION: [
+            Setting(
+                method=REJECTION, max=maximum, tries=config.tries, temperature=config.temperature
+            )
+            for maximum in sorted(config.rejection_budgets)
+        ],
+        MAJORITY: [
+            Setting(
+                method=MAJORITY,
+                max=config.max,
+                num_samples=max(config.votes),
+                temperature=config.temperature,
+            )
+        ],
+    }
+
+
+def _extended(config: EvaluateConfig) -> list[Setting]:
+    none = Setting(method=EXTENDS, max=config.max, extend_with=config.extend_with)
+    return [none] + [
+        Setting(method=EXTENDS, max=config.max, extends=extends, extend_with=string)
+        for string in (config.extend_with, *config.control_arms)
+        for extends in sorted(config.extends)
+        if extends
+    ]
+
+
+def _prompted(
+    method: str, controls: list[tuple[str, int | None, int | None, int]]
+) -> dict[str, list[Setting]]:
+    """Give the runs of a control by prompt, left alone and forced: (control, limit, max, min)."""
+    return {
+        method: [
+            Setting(method=method, max=-1, control=control, limit=limit)
+            for control, limit, _, _ in controls
+        ],
+        method + FORCED: [
+            Setting(method=method + FORCED, max=most, min=fewest, control=control, limit=limit)
+            for control, limit, most, fewest in controls
+        ],
+    }

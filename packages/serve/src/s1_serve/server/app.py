@@ -32,10 +32,10 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 from s1_core.errors import UserError
 from s1_core.template import chat_template
 from s1_serve.budget.request import Board
-from s1_serve.config import ServiceConfig
+from s1_serve.config import ServeConfig, ServiceConfig
 from s1_serve.contract.api import Dialect
 from s1_serve.contract.schema import documented
-from s1_serve.engine import budget_options, engine_options
+from s1_serve.engine import budget_options, describe, engine_options
 from s1_serve.model import Model
 from s1_serve.server import parser, probe
 from s1_serve.server.thinker import Planner, Thinker
@@ -87,7 +87,7 @@ async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIte
         app.router.routes = [r for r in app.routes if getattr(r, "path", "") in ROUTES]
         app.openapi_schema = documented(app.openapi())
         await init_app_state(engine, app.state, arguments, tasks)
-        _listed(app, model)
+        _listed(app, model, config.serve)
         app.state.server = SimpleNamespace(should_exit=False)  # vLLM's handlers of a dead engine
         async with app.router.lifespan_context(app):
             yield Running(engine, app)
@@ -95,15 +95,19 @@ async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIte
         engine.shutdown(timeout=config.drain_s)
 
 
-def _listed(app: FastAPI, model: Model) -> None:
-    """Say on every card of /v1/models that budgets are kept, and of which format."""
+def _listed(app: FastAPI, model: Model, config: ServeConfig) -> None:
+    """Say on every card of /v1/models that budgets are kept, of which model and by what."""
     models = app.state.openai_serving_models
     show = models.show_available_models
 
     async def shown() -> Any:
         listed = await show()
         for card in listed.data:
-            card.thinking = {"format": model.format.name, "max": True, "min": True, "extends": True}
+            card.thinking = {
+                "format": model.format.name,
+                "manifest_sha256": model.artifact.sha256,
+                "engine": describe(model, config),
+            } | dict.fromkeys(("max", "min", "extends"), True)
         return listed
 
     models.show_available_models = shown

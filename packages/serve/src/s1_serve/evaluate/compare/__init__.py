@@ -1,0 +1,1 @@
+"""`just compare`: what changed between two reports, and what is noise."""

@@ -1,0 +1,1 @@
+"""From graded samples to report.json, tables, figures and the page."""

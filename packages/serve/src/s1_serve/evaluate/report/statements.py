@@ -1,0 +1,210 @@
+"""What was found, in plain sentences: a fall as a fall, and noise never as a gain.
+
+Better and worse are words of the 95 % paired interval; all else is not distinguishable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
+
+from s1_serve.evaluate.config import BUDGET, EXTENDS, MAJORITY, REJECTION, EvaluateConfig
+from s1_serve.evaluate.report.comparisons import BETTER, UNCLEAR, compare
+from s1_serve.evaluate.report.runs import Results, Run, credits, not_enforced
+from s1_serve.evaluate.report.scores import FAMILIES
+from s1_serve.evaluate.samples import Measured
+
+
+def statements(found: Results, compared: Sequence[Run], config: EvaluateConfig) -> list[str]:
+    """Say in words what the figures of one benchmark show."""
+    lines = [not_enforced(one) for one in found.measured if not one.is_enforced]
+    lines += _on_budgets(found, config)
+    lines += [_on_extend(row) for row in compared if row["extend_with"] == config.extend_with]
+    lines += _on_arms(compared, config.extend_with)
+    lines += _on_prompts(found, config)
+    lines += _on_rejection([found.row(one) for one in found.by(REJECTION)])
+    return lines + _on_votes(found, config)
+
+
+def on_sources(rows: Sequence[Mapping[str, Any]], wait: str) -> list[str]:
+    """Say in which sources the extends are better than none, where both were run."""
+    told = [row for row in rows if row["verdict"]]
+    if len(told) < 2:
+        return []
+    gains = [row for row in told if row["verdict"] == BETTER]
+    named = ", ".join(
+        f"{row['source']} ({row['free']:.0f} to {row['extended']:.0f} %)" for row in gains
+    )
+    return [
+        f"{arm(wait)} x {told[0]['extends']} is better than no extend in {len(gains)} of "
+        f"{len(told)} sources, each by its own interval{f': {named}' if named else ''}."
+    ]
+
+
+def on_training(facts: Mapping[str, Any] | None) -> list[str]:
+    """Repeat what the training data says of its traces: planted slips, and its own note."""
+    if not facts:
+        return []
+    rate = facts.get("slip_rate")
+    known = "unknown" if rate is None else f"{100 * rate:.1f} %"
+    lines = [f"Share of training traces with a planted slip: {known}."]
+    return lines + ([facts["note"]] if facts.get("note") else [])
+
+
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """Say what a reader must know of how this was measured: what page and terminal show."""
+    lines = [f"Skipped {one['method']}: {one['reason']}" for one in report.get("skipped") or ()]
+    if num_answers := report.get("without_room"):
+        lines.append(f"Answers without room in the context, counted as wrong: {num_answers}.")
+    if shortcuts := report.get("shortcuts"):
+        lines.append(_on_shortcuts(shortcuts))
+    if judge := report.get("judge"):
+        told = ", ".join(f"{name} {value}" for name, value in judge.items())
+        lines.append(f"Answers that the rules call wrong were shown to a judge: {told}.")
+    return lines + list(report.get("notes") or ())
+
+
+def arm(string: str) -> str:
+    """Name an extend string at the start of a sentence."""
+    return f'"{string}"' if string else "The empty string"
+
+
+def shown(difference: Mapping[str, float]) -> str:
+    """Write a difference with its interval."""
+    mean, lo, hi = (difference[name] for name in ("mean", "lo", "hi"))
+    return f"{mean:+.1f} points [{lo:+.1f}, {hi:+.1f}]"
+
+
+def _on_shortcuts(shortcuts: Mapping[str, int]) -> str:
+    line = (
+        f"{shortcuts['shared']} greedy answers were shared between runs; of "
+        f"{shortcuts['checked']} run again alone, {shortcuts['differing']} came out different"
+    )
+    return line + (": the runs they are of were answered alone." if shortcuts["differing"] else ".")
+
+
+def _on_budgets(found: Results, config: EvaluateConfig) -> list[str]:
+    """Compare the largest maximum to the smallest, and name every fall between neighbours."""
+    budgets = found.by(BUDGET)
+    if len(budgets) < 2:
+        return []
+    first, last = budgets[0], budgets[-1]
+    top = max(map(found.row, budgets), key=lambda row: row["accuracy"])
+    line = (
+        f"Accuracy is {_percent(first)} at a maximum of {first.setting.max} thinking tokens and "
+        f"{_percent(last)} at {last.setting.max} ({_change(last, first, config.seed)}); at most "
+        f"{top['accuracy']:.1f} %, reached at {top['max']}."
+    )
+    falls = [
+        f"from {one.setting.max} to {after.setting.max} ({_change(after, one, config.seed)})"
+        for one, after in pairwise(budgets)
+        if sum(after.correct) < sum(one.correct)
+    ]
+    return [line + (f" It falls {', '.join(falls)}." if falls else " It never falls.")]
+
+
+def _on_extend(row: Run) -> str:
+    if not row["mean_used_extends"]:
+        return (
+            f"{arm(row['extend_with'])} x {row['extends']} was never used: no answer tried to "
+            "end its thinking before the maximum."
+        )
+    return (
+        f"{arm(row['extend_with'])} x {row['extends']}: {_told(row, 'no extend')}; "
+        f"{row['wrong_to_right']} wrong answers became right, {row['right_to_wrong']} right ones "
+        "wrong."
+    )
+
+
+def _on_arms(compared: Sequence[Run], wait: str) -> list[str]:
+    """Say, where the string under test does best, what each control arm does at that count."""
+    tested = [row for row in compared if row["extend_with"] == wait]
+    if not tested:
+        return []
+    best = max(tested, key=lambda row: row["accuracy"])["extends"]
+    return [
+        f"{arm(row['extend_with'])} x {best}: {_told(row, 'no extend')}. {arm(wait)} less this: "
+        f"{shown(row['against_test_string'])}."
+        for row in compared
+        if row["extend_with"] != wait and row["extends"] == best
+    ]
+
+
+def _on_prompts(found: Results, config: EvaluateConfig) -> list[str]:
+    """Compare, for each control by prompt, the run that thought longest to the shortest one."""
+    lines = []
+    for method, name in FAMILIES.items():
+        thought = {
+            one.setting.label: mean
+            for one in found.by(method)
+            if (mean := found.row(one)["mean_thinking_tokens"]) is not None
+        }
+        runs = sorted(
+            (one for one in found.by(method) if one.setting.label in thought),
+            key=lambda one: thought[one.setting.label],
+        )
+        if method != BUDGET and len(runs) > 1:
+            lines.append(_on_ends(name, runs[0], runs[-1], thought, config.seed))
+    return lines
+
+
+def _on_ends(
+    name: str, least: Measured, most: Measured, thought: Mapping[str, float], seed: int
+) -> str:
+    few, many = (
+        f"{_percent(one)} with {thought[one.setting.label]:.0f} thinking tokens "
+        f"({one.setting.label})"
+        for one in (least, most)
+    )
+    return f"{name[0].upper()}{name[1:]}: {few}, {many}: {_change(most, least, seed)}."
+
+
+def _on_rejection(rows: Sequence[Run]) -> list[str]:
+    told = ", ".join(
+        f"{100 * row['accepted']:.1f} % at {row['max']} ({row['mean_tries']:.1f} tries)"
+        for row in rows
+    )
+    return [f"Answers that rejection sampling took: {told}; the others are wrong."] if rows else []
+
+
+def _on_votes(found: Results, config: EvaluateConfig) -> list[str]:
+    """Compare the largest vote to the smallest, and set it beside the best single trace."""
+    if not found.by(MAJORITY):
+        return []
+    (sampled,) = found.by(MAJORITY)
+    first, last = min(config.votes), max(config.votes)
+    votes = {row["samples_per_question"]: row for row in found.rows if row["method"] == MAJORITY}
+    vote = votes[last]
+    line = (
+        f"A majority of {last} samples: {vote['accuracy']:.1f} % for "
+        f"{vote['mean_total_tokens']:.0f} tokens a question"
+    )
+    if first < last:
+        many, few = (credits(sampled, size, config.tie) for size in (last, first))
+        line += f"; {_told(compare(many, few, config.seed), f'a majority of {first}')}"
+    singles = [found.row(one) for method in (BUDGET, EXTENDS) for one in found.by(method)]
+    if singles:
+        best = max(singles, key=lambda row: (row["accuracy"], -row["mean_total_tokens"]))
+        line += (
+            f"; the best single trace ({best['run']}, chosen on these questions): "
+            f"{best['accuracy']:.1f} % for "
+            f"{best['mean_total_tokens']:.0f}"
+        )
+    return [f"{line}."]
+
+
+def _percent(one: Measured) -> str:
+    return f"{100 * fmean(one.correct):.1f} %"
+
+
+def _change(one: Measured, before: Measured, seed: int) -> str:
+    return _told(compare(one.correct, before.correct, seed))
+
+
+def _told(row: Mapping[str, Any], other: str = "") -> str:
+    """Write a difference and its verdict, on `other` where that is named."""
+    verdict = row["verdict"]
+    link = f" {'from' if verdict == UNCLEAR else 'than'} {other}" if other else ""
+    return f"{shown(row['difference'])}, {verdict}{link}"

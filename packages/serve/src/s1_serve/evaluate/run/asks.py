@@ -1,0 +1,64 @@
+"""What a run asks for and what it gets: the exchange between methods and whatever answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from s1_serve.budget.plan import End
+from s1_serve.completions import FinishReason, Sampling
+from s1_serve.config import ThinkingBudget
+from s1_serve.evaluate.settings import Setting
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One answer to be had: what is asked, what is forced, how it is drawn."""
+
+    question: str
+    """with what a method writes under it"""
+    budget: ThinkingBudget | None
+    """None: nothing is forced"""
+    sampling: Sampling
+    max_steps: int | None = None
+    """thinking is ended after so many steps; None counts none"""
+    is_alone: bool = False
+    """shares nothing with others: what a user of the served model would get"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """One answer. `maximum` is the number of thinking tokens in force, None where none was."""
+
+    thinking: str
+    answer: str
+    thinking_tokens: int | None
+    output_tokens: int
+    end: End
+    extends: int
+    finish_reason: FinishReason
+    maximum: int | None
+    seconds: float
+
+
+Answers = Callable[[K, Answered], Iterable[tuple[K, Ask]]]
+"""from the key of an ask and its answer to the asks that follow"""
+
+
+class Answerer(Protocol):
+    """Whatever answers: an engine in this process, a server of token ids, a server that chats."""
+
+    def refusal(self, setting: Setting) -> str | None:
+        """Say why a run cannot be had here; None where it can."""
+        ...
+
+    def check(self, ask: Ask) -> None:
+        """Raise UserError where an ask has no room; before anything runs."""
+        ...
+
+    def work(self, asks: Iterable[tuple[K, Ask]], done: Answers[K]) -> None:
+        """Answer all asks and those that `done` gives for each answer."""
+        ...

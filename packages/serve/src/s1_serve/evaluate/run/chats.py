@@ -1,0 +1,160 @@
+"""Answers from a server that chats: a service of ours, or any other, within what it can do.
+
+A budget is a field of the request; whether it was kept is seen in the counts that come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from s1_core import chat
+from s1_core.errors import UserError
+from s1_serve.completions import Completion, CompletionRequest
+from s1_serve.endpoint import Endpoint
+from s1_serve.evaluate.config import BUDGET, CLASSES, FORCED, MAJORITY, NONE, STEPS, TOKENS
+from s1_serve.evaluate.run import threads
+from s1_serve.evaluate.run.asks import Answered, Answers, Ask, K
+from s1_serve.evaluate.run.tokens import Speech, Tokens, format_refusal
+from s1_serve.evaluate.settings import Setting
+
+CHAT = "/v1/chat/completions"
+ELSEWHERE = (NONE, BUDGET, TOKENS, TOKENS + FORCED, STEPS, CLASSES, MAJORITY)
+"""what a server can do that has a maximum at best"""
+_DELIMITERS = 32
+"""room for the delimiters of a model whose tokens are not known"""
+
+
+class Service:
+    """An Answerer over a service of ours: the served path, with the numbers of the plan."""
+
+    def __init__(self, endpoint: Endpoint, speech: Speech, concurrency: int) -> None:
+        self._endpoint, self._speech, self._concurrency = endpoint, speech, concurrency
+        self._tokens = Tokens(Pool(endpoint, 1), speech, keeps_plans=False, shares=False)
+
+    def refusal(self, setting: Setting) -> str | None:
+        return format_refusal(setting, self._speech.format)
+
+    def check(self, ask: Ask) -> None:
+        self._tokens.check(ask)
+
+    def work(self, asks: Iterable[tuple[K, Ask]], done: Answers[K]) -> None:
+        threads.work(self._answer, asks, _timed(done), self._concurrency)
+
+    def _answer(self, ask: Ask) -> Answered:
+        return self._plain(ask) if ask.budget is None else self._budgeted(ask)
+
+    def _plain(self, ask: Ask) -> Answered:
+        """Complete without a budget: in a chat the service always has one."""
+        steps = self._tokens.asking(ask)
+        request = next(steps)
+        assert isinstance(request, CompletionRequest)
+        (completion,) = self._endpoint.complete([request])
+        try:
+            steps.send(completion)
+        except StopIteration as stop:
+            return self._tokens.read(stop.value, ask, 0.0)
+        raise AssertionError("an answer without forcing is one request")
+
+    def _budgeted(self, ask: Ask) -> Answered:
+        assert ask.budget is not None
+        plan = self._speech.plan(ask)
+        body = _body(self._endpoint, ask) | {
+            "thinking_token_budget": plan.maximum,
+            "min_thinking_tokens": plan.minimum,
+            "num_extends": plan.extends,
+            "extend_with": ask.budget.extend_with,
+            "max_tokens": plan.room,
+        }
+        found = _read(self._endpoint.call("POST", CHAT, body), self._speech.format, plan.maximum)
+        # The service counts the stop token, an outcome does not.
+        return replace(found, output_tokens=found.output_tokens - (found.finish_reason == "stop"))
+
+
+class Elsewhere:
+    """An Answerer over any other server that chats; the budget is vLLM's field."""
+
+    def __init__(self, endpoint: Endpoint, fmt: chat.Format, config: Any) -> None:
+        self._endpoint, self._format = endpoint, fmt
+        self._answer_tokens, self._concurrency = config.answer_tokens, config.concurrency
+
+    def refusal(self, setting: Setting) -> str | None:
+        if setting.method not in ELSEWHERE:
+            return "the server only chats: it returns no token ids, and its budgets have no extends"
+        return None
+
+    def check(self, ask: Ask) -> None:
+        """The room is not known here; the server refuses what has none."""
+
+    def work(self, asks: Iterable[tuple[K, Ask]], done: Answers[K]) -> None:
+        threads.work(self._answer, asks, _timed(done), self._concurrency)
+
+    def _answer(self, ask: Ask) -> Answered:
+        body, maximum = _body(self._endpoint, ask), ask.budget.max if ask.budget else None
+        if maximum is None or maximum == -1:
+            return _read(self._endpoint.call("POST", CHAT, body), self._format, None)
+        body |= {"thinking_token_budget": maximum}
+        body |= {"max_tokens": maximum + self._answer_tokens + _DELIMITERS}
+        return _read(self._endpoint.call("POST", CHAT, body), self._format, maximum)
+
+
+class Pool:
+    """A Worker over a server that completes token ids, some requests at the same time."""
+
+    def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
+        self._endpoint, self._concurrency = endpoint, concurrency
+
+    def work(self, jobs: Any, done: Any) -> None:
+        threads.work(self._complete, jobs, done, self._concurrency)
+
+    def _complete(self, request: CompletionRequest) -> Completion:
+        return self._endpoint.complete([request])[0]
+
+
+def _timed(done: Answers[K]) -> Any:
+    """Put the seconds of a call into its answer."""
+
+    def timed(key: K, answered: Answered, seconds: float) -> Iterable[tuple[K, Ask]]:
+        return done(key, replace(answered, seconds=seconds))
+
+    return timed
+
+
+def _body(endpoint: Endpoint, ask: Ask) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": endpoint.model,
+        "messages": [{"role": "user", "content": ask.question}],
+        "temperature": ask.sampling.temperature,
+    }
+    return body if ask.sampling.is_greedy else body | {"seed": ask.sampling.seed}
+
+
+def _read(reply: dict[str, Any], fmt: chat.Format, maximum: int | None) -> Answered:
+    """Read a chat completion; thinking may stand apart, or in the text behind its delimiters."""
+    try:
+        choice, usage = reply["choices"][0], reply.get("usage") or {}
+        message, reason = choice["message"], choice["finish_reason"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise UserError("no chat completion came back: is it an API server?") from error
+    thinking = message.get("reasoning") or message.get("reasoning_content") or ""
+    answer = message.get("content") or ""
+    if not thinking and chat.end_string(fmt) in answer:
+        thinking, said = chat.split(fmt, answer.partition(fmt.thinking_start)[2] or answer)
+        answer = said or ""
+    details = usage.get("completion_tokens_details") or {}
+    told = choice.get("thinking") or {}
+    tokens = told.get("tokens", details.get("reasoning_tokens"))
+    is_cut = maximum is not None and tokens is not None and tokens >= maximum
+    ended = "budget" if is_cut else "length" if reason == "length" and not answer else "natural"
+    return Answered(
+        thinking=thinking,
+        answer=answer,
+        thinking_tokens=tokens,
+        output_tokens=usage.get("completion_tokens", 0),
+        end=told.get("end", ended),
+        extends=told.get("extends", 0),
+        finish_reason="length" if reason == "length" else "stop",
+        maximum=told.get("max", maximum),
+        seconds=0.0,
+    )

@@ -1,0 +1,142 @@
+"""Who answers: a model in this process or a server, what shapes its answers, what is told of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from s1_core import artifacts, chat
+from s1_core.errors import UserError
+from s1_serve.endpoint import Endpoint
+from s1_serve.engine import LazyEngine, describe, version
+from s1_serve.evaluate.config import EvaluateConfig
+from s1_serve.evaluate.run.asks import Answerer
+from s1_serve.evaluate.run.chats import Elsewhere, Pool, Service
+from s1_serve.evaluate.run.tokens import Speech, Tokens
+from s1_serve.model import Model
+
+_BATCHES = (
+    "Arithmetic may depend on the batch on this device: greedy answers can differ from one run to"
+    " the next."
+)
+_SERVER = "What the server computes with is what it says; its batches are shared with others."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An answerer; `identity` keys its samples, `facts` go into the report and may load torch."""
+
+    answerer: Answerer
+    identity: dict[str, Any]
+    facts: Callable[[], dict[str, Any]]
+    shares: bool = False
+    """Greedy answers share what is equal, and have to be checked."""
+    is_limited: bool = False
+    """Methods that it cannot have are left out and named; elsewhere they are the user's fault."""
+
+
+def opened(config: EvaluateConfig) -> Opened:
+    """Open what the configuration names.
+
+    Raises:
+        UserError: no such model, or no such server.
+    """
+    if config.endpoint is None:
+        assert config.model is not None
+        return in_process(config.model, config)
+    endpoint = Endpoint(config.endpoint, os.environ.get("S1_API_KEY"), config.served_model)
+    return _ours(endpoint, config) if endpoint.keeps_budgets else _others(endpoint, config)
+
+
+def in_process(path: str, config: EvaluateConfig) -> Opened:
+    """Open a model artifact in this process; its engine starts with the first answer."""
+    lazy = LazyEngine(path, config.serve)
+    model = lazy.model
+    context = config.serve.context or model.context
+    speech = _speech(config, model.format, model.text, model.stop_ids, context)
+    sha = model.artifact.sha256
+    return Opened(
+        answerer=Tokens(lazy, speech, keeps_plans=True, shares=config.shortcuts),
+        identity={
+            "model": sha,
+            "serve": artifacts.identity(config.serve),
+            "engine": version(),
+            "answer_tokens": config.answer_tokens,
+        },
+        facts=partial(_facts, model, config),
+        shares=config.shortcuts and not model.format.counts_steps,
+    )
+
+
+def _facts(model: Model, config: EvaluateConfig) -> dict[str, Any]:
+    engine = describe(model, config.serve)
+    return {
+        "model": {"manifest_sha256": model.artifact.sha256, "format": model.format.name},
+        "engine": engine,
+        "notes": [] if engine["device"] == "cpu" else [_BATCHES],
+    }
+
+
+def _ours(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
+    assert endpoint.thinking is not None
+    fmt = chat.format_named(endpoint.thinking["format"])
+    speech = _speech(config, fmt, endpoint, endpoint.stop_ids(), endpoint.context)
+    told = {name: endpoint.thinking.get(name) for name in ("manifest_sha256", "engine")}
+    return Opened(
+        answerer=Service(endpoint, speech, config.concurrency),
+        identity=_identity(endpoint, config, told["manifest_sha256"]),
+        facts=lambda: {
+            "model": _card(endpoint, fmt) | {"manifest_sha256": told["manifest_sha256"]},
+            "engine": told["engine"],
+            "notes": [_SERVER],
+        },
+    )
+
+
+def _others(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
+    fmt = chat.format_named(config.format)
+    identity, notes = _identity(endpoint, config, None), [_SERVER]
+    facts: dict[str, Any] = {"model": _card(endpoint, fmt), "engine": None, "notes": notes}
+    if not endpoint.takes_tokens:
+        notes.append("The server only chats: thinking is counted, and budgets kept, by itself.")
+        answerer = Elsewhere(endpoint, fmt, config)
+        return Opened(answerer=answerer, identity=identity, facts=lambda: facts, is_limited=True)
+    speech = _speech(config, fmt, endpoint, endpoint.stop_ids(), endpoint.context)
+    pool = Pool(endpoint, config.concurrency)
+    return Opened(
+        answerer=Tokens(pool, speech, keeps_plans=False, shares=config.shortcuts),
+        identity=identity,
+        facts=lambda: facts,
+        shares=config.shortcuts,
+    )
+
+
+def _speech(
+    config: EvaluateConfig, fmt: chat.Format, codec: Any, stop_ids: Any, context: int | None
+) -> Speech:
+    if not stop_ids:
+        raise UserError(f"no token ends an answer in format {fmt.name}: give --format")
+    return Speech(
+        format=fmt,
+        codec=codec,
+        stop_ids=tuple(stop_ids),
+        context=context,
+        answer_tokens=config.answer_tokens,
+    )
+
+
+def _identity(endpoint: Endpoint, config: EvaluateConfig, sha: str | None) -> dict[str, Any]:
+    return {
+        "endpoint": endpoint.url,
+        "name": endpoint.model,
+        "model": sha,
+        "format": config.format,
+        "answer_tokens": config.answer_tokens,
+    }
+
+
+def _card(endpoint: Endpoint, fmt: chat.Format) -> dict[str, Any]:
+    return {"endpoint": endpoint.url, "name": endpoint.model, "format": fmt.name}
