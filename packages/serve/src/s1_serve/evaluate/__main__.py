@@ -104,7 +104,7 @@ def _write(
         (draft.path / name).write_bytes(content)
     draft.write_text("report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     draft.write_text("report.html", assembly.page(report, figures, measured, questions))
-    assembly.show(report, cli.console())
+    assembly.show(report, cli.console(), sweep.seconds)
 
 
 def _facts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from s1_serve.evaluate.report import grids
 from s1_serve.evaluate.report.markup import interval, kept, number, percent
@@ -13,34 +13,42 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_WIDTH = 106
+"""columns that keep the names of runs whole, in a narrow terminal and in a log too"""
 
-def show(report: Mapping[str, Any], console: Console) -> None:
-    """Print `report` to `console`."""
+
+def show(
+    report: Mapping[str, Any], console: Console, seconds: Mapping[str, float] | None = None
+) -> None:
+    """Print `report` to `console`; `seconds` of an answer, by benchmark and run, where measured."""
+    from rich.console import Console
+
+    wide = Console(file=console.file, width=max(console.width, _WIDTH))
     names = dict.fromkeys(row["benchmark"] for row in report["runs"])
-    tables = [_runs(report, name) for name in names]
+    tables = [_runs(report, name, seconds or {}) for name in names]
     tables += [grids.forcing(report), grids.measures(report), grids.ablation(report)]
     for grid in grids.narrowed(tables):
-        console.print(_table(grid))
+        wide.print(_table(grid))
     for line in (*remarks(report), *report["statements"]):
         console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _runs(report: Mapping[str, Any], name: str) -> grids.Grid:
-    head = ("run", "accuracy", "95 % interval", "thinking", "all", "in limit", "no answer")
+def _runs(report: Mapping[str, Any], name: str, seconds: Mapping[str, float]) -> grids.Grid:
+    head = ("run", "accuracy", "thinking", "all", "in limit", "no answer", "seconds")
     rows = [
         [
             grids.run_name(row),
-            grids.accuracy(row),
-            interval(row["interval"]),
+            f"{grids.accuracy(row)} {interval(row['interval'])}",
             number(row["mean_thinking_tokens"]),
             number(row["mean_total_tokens"]),
             kept(row["control_ok"]),
             percent(row["extraction"]["none"]),
+            number(seconds.get(f"{name}: {row['run']}"), ".2f"),
         ]
         for row in report["runs"]
         if row["benchmark"] == name
     ]
-    return grids.Grid(f"{name}: accuracy in %, tokens a question", head, rows)
+    return grids.Grid(f"{name}: accuracy in %, tokens and seconds an answer", head, rows)
 
 
 def _table(grid: grids.Grid) -> Table:
@@ -50,9 +58,9 @@ def _table(grid: grids.Grid) -> Table:
 
     table = Table(title=Text(grid.title), title_justify="left", box=box.SIMPLE, padding=(0, 1))
     for at, name in enumerate(grid.head):
-        table.add_column(
-            Text(name), justify="right" if at >= grid.num_names else "left", overflow="fold"
-        )
+        is_name = at < grid.num_names
+        justify: Literal["left", "right"] = "left" if is_name else "right"
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=not is_name)
     for row in grid.rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -68,7 +68,8 @@ def machine(
     """Think step by step, at most `max_steps` of them but at least one, then answer.
 
     A step that the model numbers 0 or less ends thinking too, where steps are limited; as in the
-    authors' harness nothing is forced behind the end string then. Without room for more the cut string is.
+    authors' harness nothing is forced behind the end string then. The cut string is forced where
+    there is no room for more.
     """
     thinking: tuple[int, ...] = ()
     num_steps = 0
