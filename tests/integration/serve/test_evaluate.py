@@ -376,3 +376,26 @@ def test_benchmarks_that_cannot_be_graded_are_refused(model_folder, tmp_path, ch
 def test_a_benchmark_that_is_not_there_is_told_with_the_names_there_are(model_folder, tmp_path):
     with pytest.raises(UserError, match=r"just benchmark --name NAME .* heldout, aime24, "):
         evaluate.main(evaluation(model_folder, tmp_path / "aime", tmp_path / "r"))
+
+
+def test_a_model_that_counts_steps_is_forced_by_steps(engine, questions, tmp_path):
+    from integration.serve import tiny
+
+    model = tiny.build(tmp_path / "model", "s1-steps")
+    methods = ("none", "steps", "steps+budget", "majority")
+    changes = {"methods": methods, "step_limits": [2, 4], "max": -1}
+    evaluate.main(evaluation(model, questions, tmp_path / "report", **changes))
+    found, rows = read(tmp_path / "report")
+    assert found["shortcuts"] is None and found["model"]["format"] == "s1-steps"
+    forced = [row for row in rows if row.run == "steps+budget 2"]
+    assert len(forced) == 10 and {row.end for row in forced} <= {"budget", "natural"}
+    free = [row for row in rows if row.run == "steps 2"]
+    assert sum(r.output_tokens for r in forced) < sum(r.output_tokens for r in free)
+    with pytest.raises(UserError, match="method budget cannot be measured here: .* s1-steps"):
+        evaluate.main(evaluation(model, questions, tmp_path / "other", methods=("budget",)))
+
+
+def test_a_countdown_cannot_be_forced_on_a_model_without_one(model_folder, questions, tmp_path):
+    config = evaluation(model_folder, questions, tmp_path / "r", methods=("steps+budget",))
+    with pytest.raises(UserError, match="train a model on steps first"):
+        evaluate.main(config)

@@ -1,18 +1,21 @@
 """A deterministic language model over six tokens that answers completion requests.
 
 Tokens 0-3 are words, 4 opens the end string, 5 ends the turn. Its next token is a hash of all
-tokens before it, so that any wrong token in a prompt changes everything that follows.
+tokens before it, so that any wrong token in a prompt changes everything that follows. `TEXT` is
+its tokenizer: 4 and 5 are the turn's start and end, words are digits, the rest is ASCII.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 
+from s1_core import chat
 from s1_serve.budget.loop import drive, machine
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Delimiters
 from s1_serve.budget.work import Done, Job, K, Planned
 from s1_serve.completions import Completion, CompletionRequest
+from s1_serve.evaluate.run.tokens import Speech
 
 WORDS, END_OPENS, TURN_ENDS = (0, 1, 2, 3), 4, 5
 VOCABULARY = (*WORDS, END_OPENS, TURN_ENDS)
@@ -28,6 +31,38 @@ def next_id(prefix: Sequence[int], masked: Collection[int] = ()) -> int:
     """Return the model's own token after `prefix` when `masked` may not come."""
     digest = hashlib.blake2b(bytes(prefix), digest_size=len(VOCABULARY)).digest()
     return max((score, token) for token, score in enumerate(digest) if token not in masked)[1]
+
+
+class Text:
+    """A Codec between the model's tokens and text; what is no token of its own is one of ASCII."""
+
+    _SPELT = {
+        **{word: str(word) for word in WORDS},
+        END_OPENS: chat.TURN_START,
+        TURN_ENDS: chat.TURN_END,
+    }  # fmt: skip
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        ids: list[int] = []
+        while text:
+            mark = next((i for i in (END_OPENS, TURN_ENDS) if text.startswith(self._SPELT[i])), None)
+            ids.append(ord(text[0]) if mark is None else mark)
+            text = text[1 if mark is None else len(self._SPELT[mark]) :]
+        return tuple(ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self._SPELT.get(i) or chr(i) for i in ids)
+
+
+TEXT = Text()
+
+
+def speech(context: int = 1000, answer_tokens: int = 12) -> Speech:
+    """Say what the model's tokens mean, within so much room."""
+    return Speech(
+        format=chat.FORMATS["s1"], codec=TEXT, stop_ids=(TURN_ENDS,), context=context,
+        answer_tokens=answer_tokens,
+    )  # fmt: skip
 
 
 def result_ids(result: Completion | Outcome) -> tuple[int, ...]:

@@ -265,9 +265,11 @@ def _start(model: Model, config: ServeConfig, board: Board) -> LLMEngine:
     from vllm import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
+    # A model that counts steps completes token ids here, without the machine.
+    machine = {} if model.format.counts_steps else budget_options(model, board)
     arguments = EngineArgs(
         **engine_options(model, config),
-        **budget_options(model, board),
+        **machine,
         skip_tokenizer_init=True,
         disable_log_stats=True,
         use_tqdm_on_load=False,

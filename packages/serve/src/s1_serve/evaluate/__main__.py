@@ -22,6 +22,7 @@ KIND = "report"
 def main(config: EvaluateConfig) -> None:
     """Write the report, unless it is there already."""
     benchmarks = _benchmarks(config)
+    from s1_serve.evaluate.report import assembly
     from s1_serve.evaluate.run.sources import opened
 
     source = opened(config)
@@ -38,7 +39,8 @@ def main(config: EvaluateConfig) -> None:
         return
     questions = {name: _questions(one, config) for name, one in benchmarks.items()}
     with artifacts.create(out, **identity) as draft:
-        _write(draft, config, source, questions, benchmarks | others)
+        report, seconds = _write(draft, config, source, questions, benchmarks | others)
+    assembly.show(report, cli.console(), seconds)
     cli.say(f"report: {out / 'report.html'}")
 
 
@@ -86,7 +88,8 @@ def _write(
     source: Opened,
     questions: Mapping[str, Sequence[Question]],
     inputs: Mapping[str, Artifact],
-) -> None:
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Write the report's files; give its content, and the seconds of an answer by run."""
     from s1_serve.evaluate.report import assembly
     from s1_serve.evaluate.run.sweep import Sweep
     from s1_serve.evaluate.samples import Sample
@@ -104,7 +107,7 @@ def _write(
         (draft.path / name).write_bytes(content)
     draft.write_text("report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     draft.write_text("report.html", assembly.page(report, figures, measured, questions))
-    assembly.show(report, cli.console(), sweep.seconds)
+    return report, sweep.seconds
 
 
 def _facts(

@@ -5,7 +5,7 @@ A budget is a field of the request; whether it was kept is seen in the counts th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -97,6 +97,22 @@ class Elsewhere:
         body |= {"thinking_token_budget": maximum}
         body |= {"max_tokens": maximum + self._answer_tokens + _DELIMITERS}
         return _read(self._endpoint.call("POST", CHAT, body), self._format, maximum)
+
+
+class Words:
+    """A Codec over a server that may be busy; a text is encoded once."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        if text not in self._known:
+            self._known[text] = threads.patient(self._endpoint.encode, text)
+        return self._known[text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(threads.patient(self._endpoint.decode, ids))
 
 
 class Pool:

@@ -13,6 +13,7 @@ from typing import Any
 from s1_core import cli
 from s1_core.errors import Interrupted, UserError
 from s1_core.records import Question
+from s1_serve.budget.plan import ExtendError
 from s1_serve.endpoint import Unavailable
 from s1_serve.evaluate.run.asks import Answered, Answerer, Ask
 from s1_serve.evaluate.run.journal import Entry, Journal, Place
@@ -112,18 +113,20 @@ class Runner:
         Raises:
             UserError: naming the run and the question, if `refuses`.
         """
+        num_answers = 0
         for run in runs:
             for unit in self._units(run):
                 try:
                     self._answerer.check(unit.ask)
-                except Unavailable:
+                except (Unavailable, ExtendError):
                     raise
                 except UserError as error:
                     if refuses:
                         remedy = "or give --too_long wrong"
                         raise UserError(f"{unit.name}: {error}; {remedy}") from error
                     self._without_room.add(unit.name)
-        return len(self._without_room)
+                    num_answers += 1
+        return num_answers
 
     def run(self, runs: Sequence[Run], what: str = "evaluate") -> list[Found]:
         """Answer every question of every run; what is on disk is not asked again.

@@ -14,7 +14,7 @@ from s1_serve.endpoint import Endpoint
 from s1_serve.engine import LazyEngine, describe, version
 from s1_serve.evaluate.config import EvaluateConfig
 from s1_serve.evaluate.run.asks import Answerer
-from s1_serve.evaluate.run.chats import Elsewhere, Pool, Service
+from s1_serve.evaluate.run.chats import Elsewhere, Pool, Service, Words
 from s1_serve.evaluate.run.tokens import Speech, Tokens
 from s1_serve.model import Model
 
@@ -83,11 +83,11 @@ def _facts(model: Model, config: EvaluateConfig) -> dict[str, Any]:
 def _ours(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
     assert endpoint.thinking is not None
     fmt = chat.format_named(endpoint.thinking["format"])
-    speech = _speech(config, fmt, endpoint, endpoint.stop_ids(), endpoint.context)
+    speech = _speech(config, fmt, Words(endpoint), endpoint.stop_ids(), endpoint.context)
     told = {name: endpoint.thinking.get(name) for name in ("manifest_sha256", "engine")}
     return Opened(
         answerer=Service(endpoint, speech, config.concurrency),
-        identity=_identity(endpoint, config, told["manifest_sha256"]),
+        identity=_identity(endpoint, config, told),
         facts=lambda: {
             "model": _card(endpoint, fmt) | {"manifest_sha256": told["manifest_sha256"]},
             "engine": told["engine"],
@@ -98,13 +98,13 @@ def _ours(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
 
 def _others(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
     fmt = chat.format_named(config.format)
-    identity, notes = _identity(endpoint, config, None), [_SERVER]
+    identity, notes = _identity(endpoint, config, {}), [_SERVER]
     facts: dict[str, Any] = {"model": _card(endpoint, fmt), "engine": None, "notes": notes}
     if not endpoint.takes_tokens:
         notes.append("The server only chats: thinking is counted, and budgets kept, by itself.")
         answerer = Elsewhere(endpoint, fmt, config)
         return Opened(answerer=answerer, identity=identity, facts=lambda: facts, is_limited=True)
-    speech = _speech(config, fmt, endpoint, endpoint.stop_ids(), endpoint.context)
+    speech = _speech(config, fmt, Words(endpoint), endpoint.stop_ids(), endpoint.context)
     pool = Pool(endpoint, config.concurrency)
     return Opened(
         answerer=Tokens(pool, speech, keeps_plans=False, shares=config.shortcuts),
@@ -128,11 +128,13 @@ def _speech(
     )
 
 
-def _identity(endpoint: Endpoint, config: EvaluateConfig, sha: str | None) -> dict[str, Any]:
+def _identity(endpoint: Endpoint, config: EvaluateConfig, told: dict[str, Any]) -> dict[str, Any]:
     return {
         "endpoint": endpoint.url,
         "name": endpoint.model,
-        "model": sha,
+        "model": told.get("manifest_sha256"),
+        "engine": told.get("engine"),
+        "context": endpoint.context,
         "format": config.format,
         "answer_tokens": config.answer_tokens,
     }

@@ -71,8 +71,10 @@ class Sweep:
         return wanted, [{"method": name, "reason": why} for name, why in skipped.items()]
 
     def _runs(self, wanted: Sequence[Setting]) -> list[Run]:
+        shares = self._source.shares
         return [
-            Run(setting, benchmark, tuple(questions))
+            # Else shared answers of another evaluation, which may be wrong, would be found on disk.
+            Run(setting, benchmark, tuple(questions), not shares and _may_share(setting))
             for benchmark, questions in self._questions.items()
             for setting in wanted
         ]

@@ -54,6 +54,11 @@ def _cancel(futures: Iterable[Future[Any]]) -> None:
         future.cancel()
 
 
+def patient(call: Callable[[JobT], Any], job: JobT) -> Any:
+    """Call, again after each pause while the server is busy, starting or gone."""
+    return _timed(call, job)[0]
+
+
 def _timed(call: Callable[[JobT], Any], job: JobT) -> tuple[Any, float]:
     for pause in (*PAUSES_S, None):
         start = time.monotonic()

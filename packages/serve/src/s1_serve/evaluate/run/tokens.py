@@ -90,7 +90,8 @@ class Tokens:
         self, worker: Worker, speech: Speech, *, keeps_plans: bool, shares: bool = True
     ) -> None:
         self._speech, self._keeps_plans, self._shares = speech, keeps_plans, shares
-        self._worker = Sharing(worker) if shares else worker
+        self._worker = worker
+        self._sharing = Sharing(worker) if shares else worker
 
     def refusal(self, setting: Setting) -> str | None:
         """Nothing is refused that a model of this format can do."""
@@ -120,7 +121,11 @@ class Tokens:
                 answered = self.read(stop.value, one.ask, one.seconds)
                 return list(begin(done(key, answered)))
 
-        self._worker.work(begin(asks), step)
+        together, alone = list[tuple[K, Ask]](), list[tuple[K, Ask]]()
+        for key, ask in asks:
+            (alone if ask.is_alone else together).append((key, ask))
+        self._sharing.work(begin(together), step)
+        self._worker.work(begin(alone), step)
 
     def asking(self, ask: Ask) -> Asking:
         """Give the jobs that answer an ask, one after the other."""
