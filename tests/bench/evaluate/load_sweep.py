@@ -90,18 +90,23 @@ def rows() -> list[dict[str, Any]]:
 
 
 def _grids() -> dict[str, list[Setting]]:
-    """All pairs, and what `just evaluate` runs by default: budgets, and extends at the largest."""
+    """All pairs; and as `just evaluate` has them: budgets, and extends at the largest only."""
     pairs = [
         # A method of its own, so that every pair has a name of its own.
-        Setting(method=f"{EXTENDS} {count} at {most}", max=most, extends=count, extend_with=EXTEND_WITH)
+        Setting(
+            method=f"{EXTENDS} {count} at {most}", max=most, extends=count, extend_with=EXTEND_WITH
+        )
         for most in BUDGETS
         for count in NUM_EXTENDS
     ]
-    config = EvaluateConfig(
+    return {"7 x 5 pairs": pairs, "7 + 5": settings(_config())}
+
+
+def _config() -> EvaluateConfig:
+    return EvaluateConfig(
         model="embedded", benchmark=("heldout",), out="", methods=(BUDGET, EXTENDS),
         budgets=list(BUDGETS), extends=list(NUM_EXTENDS), control_arms=[], max=BUDGETS[-1],
     )  # fmt: skip
-    return {"7 x 5 pairs": pairs, "7 + 5": settings(config)}
 
 
 class Bench:
@@ -115,6 +120,7 @@ class Bench:
             answer_tokens=ANSWER_TOKENS,
         )  # fmt: skip
         self._questions, self._folder, self._number = questions, folder, 0
+        self._arm([Run(settings(_config())[-1], "warm-up", questions[:20])], shares=False)
 
     def compared(self, wanted: Sequence[Setting]) -> list[dict[str, Any]]:
         """Run both arms; ratios are to the one without sharing."""

@@ -115,3 +115,17 @@ def test_the_line_runs_on_real_questions(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "real" / "report" / "report.json").read_text())
     assert [one["num_questions"] for one in report["benchmarks"]] == [30]
     assert any((run["max"] or 0) > 0 and run["mean_thinking_tokens"] > 0 for run in report["runs"])
+
+
+@pytest.mark.skipif("S1_DATA" not in os.environ, reason="needs real questions: S1_DATA")
+def test_one_command_measures_several_benchmarks(tmp_path: Path) -> None:
+    done = just("demo", "--config", "benchmarks", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "out" / "report"
+    report = json.loads((folder / "report.json").read_text())
+    assert [one["name"] for one in report["benchmarks"]] == ["heldout", "aime24", "math500"]
+    assert [one["num_questions"] for one in report["benchmarks"]] == [100, 30, 100]
+    assert all(
+        run["interval"][0] <= run["accuracy"] <= run["interval"][1] for run in report["runs"]
+    )
+    assert report["without_room"] > 0 and (folder / "thinking.png").is_file()

@@ -6,6 +6,7 @@ its tokenizer: 4 and 5 are the turn's start and end, words are digits, the rest 
 """
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 
@@ -18,6 +19,7 @@ from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.evaluate.run.tokens import Speech
 
 WORDS, END_OPENS, TURN_ENDS = (0, 1, 2, 3), 4, 5
+CONTROL = {END_OPENS: chat.TURN_START, TURN_ENDS: chat.TURN_END}
 VOCABULARY = (*WORDS, END_OPENS, TURN_ENDS)
 MARKS = Delimiters(
     attempt_ids=(END_OPENS, TURN_ENDS),
@@ -36,22 +38,16 @@ def next_id(prefix: Sequence[int], masked: Collection[int] = ()) -> int:
 class Text:
     """A Codec between the model's tokens and text; what is no token of its own is one of ASCII."""
 
-    _SPELT = {
-        **{word: str(word) for word in WORDS},
-        END_OPENS: chat.TURN_START,
-        TURN_ENDS: chat.TURN_END,
-    }  # fmt: skip
-
     def encode(self, text: str) -> tuple[int, ...]:
-        ids: list[int] = []
-        while text:
-            mark = next((i for i in (END_OPENS, TURN_ENDS) if text.startswith(self._SPELT[i])), None)
-            ids.append(ord(text[0]) if mark is None else mark)
-            text = text[1 if mark is None else len(self._SPELT[mark]) :]
-        return tuple(ids)
+        pieces = re.split(f"({re.escape(chat.TURN_START)}|{re.escape(chat.TURN_END)})", text)
+        return tuple(id for piece in pieces for id in _ids(piece))
 
     def decode(self, ids: Sequence[int]) -> str:
-        return "".join(self._SPELT.get(i) or chr(i) for i in ids)
+        return "".join(CONTROL.get(i) or (str(i) if i in WORDS else chr(i)) for i in ids)
+
+
+def _ids(piece: str) -> list[int]:
+    return [i for i, mark in CONTROL.items() if mark == piece] or [ord(one) for one in piece]
 
 
 TEXT = Text()

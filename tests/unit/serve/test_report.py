@@ -499,7 +499,7 @@ def test_several_benchmarks_are_named_and_kept_apart():
     ]
     page = assembly.page(report, {}, [*other, *ms], questions)
     assert "<h3>aime</h3>" in page and "<h3>bank</h3>" in page and "<li>bank: " not in page
-    assert printed(report).count("accuracy in %, tokens a question") == 2
+    assert printed(report).count("accuracy in %, tokens and seconds an answer") == 2
 
 
 @given(

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from s1_core.errors import UserError
 from s1_serve.endpoint import Unavailable
 from s1_serve.evaluate.run import threads
+from s1_serve.evaluate.run.chats import Words
+from unit.serve.fake_model import TEXT, Text
 
 SECONDS = 10
 """longer than anything here may take"""
@@ -142,6 +144,30 @@ def test_a_server_that_is_gone_is_given_up(pauses):
     assert len(asked) == 5 and len(pauses) == 4
     with pytest.raises(Unavailable, match="gone"):
         threads.patient(call, "job")
+
+
+class Busy(Text):
+    """A server's tokenizer that has no time for every other call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def encode(self, text):
+        self.calls.append(text)
+        if len(self.calls) % 2:
+            raise Unavailable("busy")
+        return super().encode(text)
+
+    def decode(self, ids):
+        self.encode("")
+        return super().decode(ids)
+
+
+def test_a_tokenizer_that_is_busy_is_asked_again_and_once_for_each_text(pauses):
+    words = Words(busy := Busy())
+    assert [words.encode("one") for _ in range(3)] == [TEXT.encode("one")] * 3
+    assert words.decode(TEXT.encode("two")) == "two"
+    assert busy.calls == ["one", "one", "", ""] and pauses == [1.0, 1.0]
 
 
 def test_what_a_server_refuses_is_not_asked_again(pauses):

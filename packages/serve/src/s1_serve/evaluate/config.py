@@ -103,6 +103,10 @@ class EvaluateConfig:
         self._check_source()
         self._check_methods()
         self._check_grids()
+        if self.max < -1:
+            raise UserError(f"max is {self.max}: give -1 (what fits) or a count from 0")
+        if self.class_limit is not None and self.class_limit < 1:
+            raise UserError(f"class_limit is {self.class_limit}: give a count from 1")
         if min(self.answer_tokens, self.workers, self.concurrency, self.tries) < 1:
             raise UserError("answer_tokens, workers, concurrency and tries must be at least 1")
         if self.num_questions is not None and self.num_questions < 1:

@@ -38,8 +38,8 @@ NOTHING = Taken(
     seconds=0.0,
 )
 """what comes of a question without room"""
-CHECKED = 20
-"""one in so many samples that may have shared something is answered alone as well"""
+CHECKED, LEAST_CHECKED = 20, 3
+"""one in so many answers that may have shared something is made alone as well, and so many a run"""
 
 
 @dataclass(frozen=True)
@@ -211,15 +211,17 @@ def _alone(ask: Ask, unit: Unit) -> Ask:
 
 
 def _chosen(run: Run) -> tuple[Question, ...]:
-    """Pick one question in twenty, at least one, whatever the others are."""
+    """Pick one question in twenty, at least three, the same ones each time."""
     ranks = {q.id: seeded("check", run.setting.label, q.id) for q in run.questions}
-    least = min(ranks.values())
-    return tuple(q for q in run.questions if ranks[q.id] % CHECKED == 0 or ranks[q.id] == least)
+    count = max(LEAST_CHECKED, -(-len(ranks) // CHECKED))
+    chosen = {*sorted(ranks, key=ranks.__getitem__)[:count]}
+    return tuple(question for question in run.questions if question.id in chosen)
 
 
 def _found(run: Run, entries: Sequence[Entry]) -> Found:
     seconds = fmean(entry.seconds for entry in entries)
-    return Found(run, [entry.sample for entry in entries], seconds)
+    # More samples give a run another name, but not other samples.
+    return Found(run, [replace(e.sample, run=run.setting.label) for e in entries], seconds)
 
 
 def _sample(unit: Unit, taken: Taken) -> Sample:
