@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", choices=[*rooms, []], default=[])
     parser.add_argument("--repeats", type=int)
     given = parser.parse_args()
-    console, results = Console(), {}
+    console, results = Console(width=max(Console().width, 140)), {}
     for path in sorted(HERE.glob("*/bench_*.py")):
         if given.rooms and path.parent.name not in given.rooms:
             continue

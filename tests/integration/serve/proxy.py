@@ -16,9 +16,10 @@ BUDGETS = ("thinking_token_budget", "min_thinking_tokens", "num_extends", "exten
 
 @dataclass
 class Proxy:
-    """Forwards to `behind` and hides that it is ours."""
+    """Forwards to `behind` and hides that it is ours, unless told otherwise."""
 
     behind: str
+    shows_ours: bool = False
     only_chats: bool = False
     """No completions of token ids, no tokenizer."""
     forgets_budgets: bool = False
@@ -52,6 +53,8 @@ class Proxy:
         return found.status_code, self.hidden(path, found.content)
 
     def hidden(self, path: str, content: bytes) -> bytes:
+        if self.shows_ours:
+            return content
         if path == "/v1/models":
             cards = json.loads(content)
             for card in cards["data"]:

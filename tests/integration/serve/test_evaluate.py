@@ -302,6 +302,27 @@ def test_a_budget_that_is_not_kept_or_not_counted_is_not_scored(
 
 
 @pytest.mark.multiprocess
+def test_our_service_behind_something_that_drops_the_budget_is_not_scored(
+    service, questions, tmp_path
+):
+    with proxied(service.url, shows_ours=True, forgets_budgets=True) as proxy:
+        changes = {"methods": ("none", "budget", "extends"), "budgets": [8], "max": 40}
+        found, _ = at(proxy.url, questions, tmp_path / "report", **changes)
+    scored = {run["run"] for run in found["runs"] if run["accuracy"] is not None}
+    assert scored == {"none"}
+    assert {run["enforced"] for run in found["runs"] if run["run"] != "none"} == {False}
+
+
+@pytest.mark.multiprocess
+def test_a_context_that_a_chat_server_tells_is_looked_at_first(service, questions, tmp_path):
+    with proxied(service.url, only_chats=True) as proxy:
+        with pytest.raises(UserError, match=r"tokens\+budget 4096, .* the context has 2048"):
+            changes = {"methods": ("none", "tokens+budget"), "token_limits": [4096]}
+            at(proxy.url, questions, tmp_path / "report", **changes)
+        assert not proxy.bodies
+
+
+@pytest.mark.multiprocess
 def test_an_endpoint_that_dies_leaves_what_is_finished(
     service, in_process, questions, tmp_path, monkeypatch
 ):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +40,7 @@ class Probe:
     num_rows: int = 3
     mode: Literal["a", "b"] = "a"
     names: tuple[str, ...] = ()
+    counts: list[int] = field(default_factory=list)
     inner: Inner = field(default_factory=Inner)
     table: dict[str, int] = field(default_factory=dict)
     streams: bool = False
@@ -121,6 +122,13 @@ def test_without_config_the_default_recipe_is_read_and_flags_override_it(recipes
 )
 def test_a_list_of_words_may_be_written_with_commas(text: str, names: tuple[str, ...]) -> None:
     assert parsed("--out", "x", f"--names={text}").names == names
+
+
+def test_a_list_of_counts_may_be_written_with_commas() -> None:
+    for text in ("4", "[4]", "4, 8", "[4, 8]"):
+        assert parsed("--out", "x", f"--counts={text}").counts == [4, 8][: text.count(",") + 1]
+    with pytest.raises(UserError, match="counts"):
+        parsed("--out", "x", "--counts", "4,few")
 
 
 def test_dashes_and_underscores_are_one_flag() -> None:
@@ -209,7 +217,7 @@ def test_faulty_yaml_names_the_file(yaml: str, words: list[str], tmp_path: Path)
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12))
 def test_every_unknown_flag_names_a_valid_one(name: str) -> None:
-    valid = {"out", "question", "num_rows", "mode", "names", "inner", "table", "streams", "config"}
+    valid = {"config", *(one.name for one in fields(Probe))}
     if name in valid | {"help", "print_config"}:
         return
     with pytest.raises(UserError) as error:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from s1_core.errors import UserError
-from s1_core.records import Question
+from s1_core.records import UNPUBLISHED, Question
 from s1_data import benchmarks
 from s1_data.config import BENCHMARKS, BenchmarkConfig, BuildConfig
 from s1_data.sources import generated, pool, registry
@@ -231,4 +231,4 @@ def test_a_module_of_ones_own_may_be_skipped_and_a_stranger_not(
 def test_every_benchmark_that_may_be_named_has_a_definition() -> None:
     named = set(get_type_hints(BenchmarkConfig)["name"].__args__)
     assert named == set(BENCHMARKS) == {*published.sources(0), benchmarks.HELDOUT}
-    assert {"gpqa_diamond"} == benchmarks.UNPUBLISHED
+    assert {"gpqa_diamond"} == benchmarks.UNPUBLISHED == {*UNPUBLISHED}

@@ -13,7 +13,8 @@ from factories import question
 from s1_core import answers, chat
 from s1_core.records import Question
 from s1_serve.evaluate import samples
-from s1_serve.evaluate.samples import Sample
+from s1_serve.evaluate.samples import Measured, Sample
+from s1_serve.evaluate.settings import Setting
 
 FORMS = (r"So it is \boxed{%s}.", "So it is.\n\nAnswer: %s", "The final answer is $%s$.")
 BENCHMARKS = ("math500", "aime24", "gsm8k_test")
@@ -128,3 +129,27 @@ def test_a_real_gold_answer_is_right_however_it_is_said(name: str) -> None:
         pairs = [(form.replace("%s", gold), gold) for gold in golds]
         found = zip(golds, answers.grade(pairs, workers=1), strict=True)
         assert [gold for gold, is_right in found if not is_right] == [], form
+
+
+@pytest.mark.parametrize(
+    ("changes", "enforced"),
+    [
+        ({}, True),
+        ({"thinking_tokens": 9}, False),
+        ({"thinking_tokens": None}, None),
+        ({"thinking_tokens": None, "end": "length"}, None),
+        ({"thinking_tokens": 2, "min": 3}, False),
+        ({"thinking_tokens": 2, "min": 3, "end": "length"}, True),
+        ({"thinking_tokens": 99, "max": None}, True),
+        ({"thinking_tokens": None, "max": None}, True),
+        ({"is_kept": False}, False),
+    ],
+)
+def test_a_budget_is_kept_broken_or_not_to_be_told(
+    changes: dict[str, Any], enforced: bool | None
+) -> None:
+    values = {"max": 8, "thinking_tokens": 8, "end": "budget", **changes}
+    measured = Measured(
+        Setting(method="budget", max=8), "bank", [sample(question(), "Answer: 1", **values)]
+    )
+    assert measured.is_enforced is enforced

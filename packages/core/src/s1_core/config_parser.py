@@ -21,9 +21,9 @@ def parse(
 ) -> ConfigT:
     """Build a configuration from `--config` files and flags; a flag wins wherever it stands.
 
-    Without `--config` the file named `recipe` is read, if one is given. A list of words may be
-    written `a,b`. Raises UserError for unknown keys, values of a wrong type and a refusing
-    `__post_init__`.
+    Without `--config` the file named `recipe` is read, if one is given. A list of words or of
+    counts may be written `a,b`. Raises UserError for unknown keys, values of a wrong type and a
+    refusing `__post_init__`.
     """
     from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
@@ -99,8 +99,12 @@ def _checked(flag: str, value: str | None, keys: Mapping[str, Any], package: str
         fault = _unknown(flag[2:].removesuffix("+"), keys, "flag")
         if fault:
             raise UserError(fault)
-    if value is not None and keys.get(flag[2:]) == tuple[str, ...] and value[:1] not in ("[", "("):
-        value = json.dumps([word.strip() for word in value.split(",") if word.strip()])
+    if value is not None and value[:1] not in ("[", "("):
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        if keys.get(flag[2:]) in (tuple[str, ...], list[str]):
+            value = json.dumps(words)
+        elif keys.get(flag[2:]) == list[int]:
+            value = f"[{','.join(words)}]"
     return flag if value is None else f"{flag}={value}"
 
 

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
-BENCHMARKS = ("heldout", "aime24", "aime25", "math500", "gpqa_diamond", "gsm8k")
-"""what models are judged by; s1_data.benchmarks writes them"""
+BENCHMARKS = (
+    "aime24", "aime25", "math500", "gpqa_diamond", "gsm8k", "aimo_validation", "livecodebench_v4",
+    "heldout",
+)  # fmt: skip
+"""what models are judged by, and what decontamination keeps out of training"""
+UNPUBLISHED = ("gpqa_diamond",)
+"""those whose authors ask that no question be published as plain text"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,9 @@ from typing import Literal
 
 from s1_core import chat
 from s1_core.errors import require
+from s1_core.records import BENCHMARKS
 from s1_data.endpoint.config import JudgeConfig, TeacherConfig
 from s1_data.sources.config import SourceOptions, SourcesConfig
-
-BENCHMARKS = (
-    "aime24", "aime25", "math500", "gpqa_diamond", "gsm8k", "aimo_validation", "livecodebench_v4",
-    "heldout",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

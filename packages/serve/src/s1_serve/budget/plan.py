@@ -28,6 +28,10 @@ class ExtendError(UserError):
     """An extend string that would end thinking."""
 
 
+class RoomError(UserError):
+    """What was asked does not fit, in this prompt's room."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delimiters:
     """The control strings of a format as token ids of one tokenizer.
@@ -82,7 +86,7 @@ class Limits:
         if not bounds:
             raise UserError("the context length is unknown: give max_tokens")
         if min(bounds) < 1:
-            raise UserError(
+            raise RoomError(
                 f"no room for a single token: the prompt has {self.prompt_tokens} tokens, the "
                 f"context {self.context}, max_tokens {self.max_tokens}; shorten the prompt"
             )
@@ -138,14 +142,14 @@ def _maximum(budget: ThinkingBudget, limits: Limits, fixed: int) -> int:
     if budget.max is None or budget.max == -1:
         maximum = room - fixed - limits.answer_reserve
         if maximum < max(budget.min, 0):
-            raise UserError(
+            raise RoomError(
                 f"{room} tokens of room leave {maximum} for thinking after {fixed} of the "
                 f"delimiters and {limits.answer_reserve} kept for the answer, but the minimum "
                 f"is {budget.min}; raise max_tokens or lower the minimum"
             )
         return maximum
     if budget.max + fixed + 1 > room:
-        raise UserError(
+        raise RoomError(
             f"a maximum of {budget.max} thinking tokens, {fixed} of the delimiters and 1 of the "
             f"answer need {budget.max + fixed + 1} tokens, but there is room for {room}; lower "
             f"the maximum to at most {room - fixed - 1} or raise max_tokens"

@@ -119,7 +119,12 @@ def _facts(
     return {
         "direct_model": {"manifest_sha256": before.sha256} if before else None,
         "benchmarks": [
-            {"name": name, "manifest_sha256": inputs[name].sha256, "num_questions": len(rows)}
+            {
+                "name": name,
+                "manifest_sha256": inputs[name].sha256,
+                "num_questions": len(rows),
+                "is_published": name not in records.UNPUBLISHED,
+            }
             for name, rows in questions.items()
         ],
         "training": _training(inputs.get("s1k")),

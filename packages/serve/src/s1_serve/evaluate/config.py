@@ -109,6 +109,8 @@ class EvaluateConfig:
             raise UserError(f"class_limit is {self.class_limit}: give a count from 1")
         if min(self.answer_tokens, self.workers, self.concurrency, self.tries) < 1:
             raise UserError("answer_tokens, workers, concurrency and tries must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}: give one from 0")
         if self.num_questions is not None and self.num_questions < 1:
             raise UserError(f"num_questions is {self.num_questions}: give a count from 1")
 

@@ -46,6 +46,8 @@ class Sample:
     is_correct: bool
     graded_by: str
     """rules or judge"""
+    is_kept: bool = True
+    """False where the server's answer says that another budget was in force"""
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,17 @@ class Measured:
     @property
     def is_enforced(self) -> bool | None:
         """Say whether every answer kept its budget; None where an endpoint does not count."""
-        bound = [s for s in self.samples if s.end != "length" and (s.max is not None or s.min)]
+        bound = [sample for sample in self.samples if sample.max is not None or sample.min]
         if any(sample.thinking_tokens is None for sample in bound):
             return None
-        return all(_keeps(sample) for sample in bound)
+        return all(_keeps(sample) for sample in self.samples)
 
 
 def _keeps(sample: Sample) -> bool:
     tokens = sample.thinking_tokens or 0
-    return sample.min <= tokens and (sample.max is None or tokens <= sample.max)
+    is_enough = sample.min <= tokens or sample.end == "length"
+    is_few = sample.max is None or tokens <= sample.max
+    return sample.is_kept and is_enough and is_few
 
 
 def graded(

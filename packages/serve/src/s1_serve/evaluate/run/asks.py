@@ -42,6 +42,8 @@ class Answered:
     finish_reason: FinishReason
     maximum: int | None
     seconds: float
+    is_kept: bool = True
+    """False where what came back says that another budget was in force"""
 
 
 Answers = Callable[[K, Answered], Iterable[tuple[K, Ask]]]

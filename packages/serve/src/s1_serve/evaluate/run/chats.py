@@ -11,9 +11,19 @@ from typing import Any
 
 from s1_core import chat
 from s1_core.errors import UserError
+from s1_serve.budget.plan import Plan, RoomError
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.endpoint import Endpoint
-from s1_serve.evaluate.config import BUDGET, CLASSES, FORCED, MAJORITY, NONE, STEPS, TOKENS
+from s1_serve.evaluate.config import (
+    BUDGET,
+    CLASSES,
+    FORCED,
+    MAJORITY,
+    NONE,
+    STEPS,
+    TOKENS,
+    EvaluateConfig,
+)
 from s1_serve.evaluate.run import threads
 from s1_serve.evaluate.run.asks import Answered, Answers, Ask, K
 from s1_serve.evaluate.run.tokens import Speech, Tokens, format_refusal
@@ -67,15 +77,20 @@ class Service:
             "extend_with": ask.budget.extend_with,
             "max_tokens": plan.room,
         }
-        found = _read(self._endpoint.call("POST", CHAT, body), self._speech.format, plan.maximum)
-        # The service counts the stop token, an outcome does not.
-        return replace(found, output_tokens=found.output_tokens - (found.finish_reason == "stop"))
+        reply = self._endpoint.call("POST", CHAT, body)
+        found = _read(reply, self._speech.format, plan.maximum)
+        return replace(
+            found,
+            # The service counts the stop token, an outcome does not.
+            output_tokens=found.output_tokens - (found.finish_reason == "stop"),
+            is_kept=_is_kept(reply["choices"][0].get("thinking"), plan),
+        )
 
 
 class Elsewhere:
     """An Answerer over any other server that chats; the budget is vLLM's field."""
 
-    def __init__(self, endpoint: Endpoint, fmt: chat.Format, config: Any) -> None:
+    def __init__(self, endpoint: Endpoint, fmt: chat.Format, config: EvaluateConfig) -> None:
         self._endpoint, self._format = endpoint, fmt
         self._answer_tokens, self._concurrency = config.answer_tokens, config.concurrency
 
@@ -85,7 +100,14 @@ class Elsewhere:
         return None
 
     def check(self, ask: Ask) -> None:
-        """The room is not known here; the server refuses what has none."""
+        """Look at the context, where the server tells it; the prompt's length is not known."""
+        maximum = ask.budget.max if ask.budget else None
+        context = self._endpoint.context
+        if context and maximum and self._most(maximum) >= context:
+            raise RoomError(
+                f"a maximum of {maximum} thinking tokens and the answer take"
+                f" {self._most(maximum)} tokens, the context has {context}"
+            )
 
     def work(self, asks: Iterable[tuple[K, Ask]], done: Answers[K]) -> None:
         threads.work(self._answer, asks, _timed(done), self._concurrency)
@@ -95,8 +117,11 @@ class Elsewhere:
         if maximum is None or maximum == -1:
             return _read(self._endpoint.call("POST", CHAT, body), self._format, None)
         body |= {"thinking_token_budget": maximum}
-        body |= {"max_tokens": maximum + self._answer_tokens + _DELIMITERS}
+        body |= {"max_tokens": self._most(maximum)}
         return _read(self._endpoint.call("POST", CHAT, body), self._format, maximum)
+
+    def _most(self, maximum: int) -> int:
+        return maximum + self._answer_tokens + _DELIMITERS
 
 
 class Words:
@@ -126,6 +151,15 @@ class Pool:
 
     def _complete(self, request: CompletionRequest) -> Completion:
         return self._endpoint.complete([request])[0]
+
+
+def _is_kept(told: dict[str, Any] | None, plan: Plan) -> bool:
+    """Say whether the budget in force was the one asked for: something between may drop fields."""
+    if told is None or (told["max"], told["min"]) != (plan.maximum, plan.minimum):
+        return False
+    used, ended = told["extends"], told["tokens"]
+    fits = ended + len(plan.extend_ids(used)) + 1 <= plan.maximum
+    return not (told["end"] == "natural" and used < plan.extends and fits)
 
 
 def _timed(done: Answers[K]) -> Any:
@@ -164,13 +198,13 @@ def _read(reply: dict[str, Any], fmt: chat.Format, maximum: int | None) -> Answe
     is_cut = maximum is not None and tokens is not None and tokens >= maximum
     ended = "budget" if is_cut else "length" if reason == "length" and not answer else "natural"
     return Answered(
-        thinking=thinking,
-        answer=answer,
+        thinking=thinking.strip(),
+        answer=answer.strip(),
         thinking_tokens=tokens,
         output_tokens=usage.get("completion_tokens", 0),
         end=told.get("end", ended),
         extends=told.get("extends", 0),
         finish_reason="length" if reason == "length" else "stop",
-        maximum=told.get("max", maximum),
+        maximum=maximum,
         seconds=0.0,
     )

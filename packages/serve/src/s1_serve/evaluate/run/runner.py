@@ -13,7 +13,7 @@ from typing import Any
 from s1_core import cli
 from s1_core.errors import Interrupted, UserError
 from s1_core.records import Question
-from s1_serve.budget.plan import ExtendError
+from s1_serve.budget.plan import RoomError
 from s1_serve.endpoint import Unavailable
 from s1_serve.evaluate.run.asks import Answered, Answerer, Ask
 from s1_serve.evaluate.run.journal import Entry, Journal, Place
@@ -118,12 +118,12 @@ class Runner:
             for unit in self._units(run):
                 try:
                     self._answerer.check(unit.ask)
-                except (Unavailable, ExtendError):
-                    raise
-                except UserError as error:
+                except RoomError as error:
                     if refuses:
-                        remedy = "or give --too_long wrong"
-                        raise UserError(f"{unit.name}: {error}; {remedy}") from error
+                        remedy = "change --answer_tokens, --serve.context or what is forced"
+                        raise UserError(
+                            f"{unit.name}: {error}; here: {remedy}, or give --too_long wrong"
+                        ) from error
                     self._without_room.add(unit.name)
                     num_answers += 1
         return num_answers
@@ -133,6 +133,7 @@ class Runner:
 
         Raises:
             Interrupted: the server went away; what was finished is kept.
+            UserError: the server answers what no server of its kind does; as well.
         """
         with ExitStack() as stack:
             journals = [stack.enter_context(self._journal(run)) for run in runs]
@@ -149,10 +150,10 @@ class Runner:
                     journal.put(Entry(_sample(unit, NOTHING), 0.0))
             try:
                 self._answer([p for p in pending if p[0].name not in self._without_room], what)
-            except Unavailable as error:
-                raise Interrupted(
-                    f"{error}; finished samples are kept, run the same command again to go on"
-                ) from error
+            except UserError as error:
+                kept = "finished samples are kept, run the same command again to go on"
+                kind = Interrupted if isinstance(error, Unavailable) else UserError
+                raise kind(f"{error}; {kept}") from error
             return [
                 _found(run, [journal.entries[unit.place] for unit in self._units(run)])
                 for run, journal in zip(runs, journals, strict=True)
@@ -251,4 +252,5 @@ def _sample(unit: Unit, taken: Taken) -> Sample:
         extracted=None,
         is_correct=False,
         graded_by="rules",
+        is_kept=answered.is_kept,
     )

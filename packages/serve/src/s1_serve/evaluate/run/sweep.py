@@ -40,17 +40,18 @@ class Sweep:
         Raises:
             UserError: a method or a question that cannot be had; before anything runs.
         """
+        judge = self._judge()
         wanted, skipped = self._settings()
-        runner = self._runner(self._source)
-        runs = self._runs(wanted)
-        without_room = runner.check(runs, refuses=self._refuses)
-        found = runner.run(runs)
-        shortcuts = None
+        runner, runs = self._runner(self._source), self._runs(wanted)
+        before, at_once = self._before()
+        refuses = self._config.too_long == TOO_LONG[0]
+        without_room = runner.check(runs, refuses=refuses)
+        without_room += before.check(at_once, refuses=refuses)
+        found, shortcuts = runner.run(runs), None
         if self._source.shares:
             found, shortcuts = self._checked(runner, found)
-        found += self._before()
+        found += before.run(at_once, "the model before")
         self.seconds = {f"{f.run.benchmark}: {f.run.setting.label}": f.seconds for f in found}
-        judge = self._judge()
         told = {"skipped": skipped, "shortcuts": shortcuts, "without_room": without_room}
         graded = self._graded(found, judge)
         return graded, told | {"judge": judge.facts() if judge else None}
@@ -95,18 +96,12 @@ class Sweep:
         told = {"shared": num_shared, "checked": checked, "differing": sum(wrong.values())}
         return [alone.get((f.run.setting, f.run.benchmark), f) for f in found], told
 
-    def _before(self) -> list[Found]:
-        """Answer at once with the model before fine-tuning."""
-        if not self._config.direct_model:
-            return []
-        runner = self._runner(in_process(self._config.direct_model, self._config))
-        runs = self._runs([direct()])
-        runner.check(runs, refuses=self._refuses)
-        return runner.run(runs, "the model before")
-
-    @property
-    def _refuses(self) -> bool:
-        return self._config.too_long == TOO_LONG[0]
+    def _before(self) -> tuple[Runner, list[Run]]:
+        """Give what answers at once with the model before fine-tuning; nothing without one."""
+        path = self._config.direct_model
+        if path is None:
+            return self._runner(self._source), []
+        return self._runner(in_process(path, self._config)), self._runs([direct()])
 
     def _runner(self, source: Opened) -> Runner:
         return Runner(source.answerer, self._cache, source.identity, self._config.seed)

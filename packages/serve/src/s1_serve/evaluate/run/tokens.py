@@ -150,8 +150,8 @@ class Tokens:
         if speech.format.counts_steps:
             counted = self._countdown(ask).num_tokens(outcome.thinking_ids)
         return Answered(
-            thinking=thinking,
-            answer=answer or "",
+            thinking=thinking.strip(),
+            answer=(answer or "").strip(),
             thinking_tokens=counted,
             output_tokens=len(outcome.output_ids),
             end=outcome.end,
