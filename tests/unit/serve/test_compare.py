@@ -38,6 +38,8 @@ def ended(*argv: str) -> int:
         (10, 30, "better", (20, 0)),
         (30, 10, "worse", (0, 20)),
         (20, 21, "not distinguishable", (1, 0)),
+        (20, 25, "not distinguishable", (5, 0)),
+        (20, 26, "better", (6, 0)),
         (20, 20, "not distinguishable", (0, 0)),
     ],
 )
@@ -87,13 +89,41 @@ def test_what_only_one_has_what_differs_and_what_chance_would_show(tmp_path):
     one, other = paired.read(a), paired.read(b)
     lines = paired.remarks(one, other, paired.compared(one, other, 0))
     assert lines == [
-        f"only in {a}: bench: budget 8",
-        f"only in {b}: bench: budget 16",
+        "only in a: bench: budget 8; only in b: bench: budget 16",
         "warning: engine dtype differs: float32 in a, bfloat16 in b",
         "warning: benchmark bench differs: aaaaaaaaaaaa in a, bbbbbbbbbbbb in b",
-        "1 comparisons, 1 distinguishable; if nothing differed, about 0.1 would still be, by "
+        "1 comparison, 1 distinguishable; if nothing differed, at most 0.1 would still be, by "
         "chance (5 % each)",
     ]
+
+
+def test_a_benchmark_that_one_report_lacks_is_named_without_its_runs(tmp_path):
+    both = right(10) + right(12, "budget 8")
+    a = fake_report.write(tmp_path / "a", both + right(10, benchmark="heldout"))
+    b = fake_report.write(tmp_path / "b", both[:40] + right(10, benchmark="math500"))
+    one, other = paired.read(a), paired.read(b)
+    assert paired.remarks(one, other, paired.compared(one, other, 0))[:2] == [
+        "only in a: heldout; only in b: math500",
+        "only in a: bench: budget 8",
+    ]
+
+
+def test_what_the_verdicts_say_is_what_is_counted(tmp_path):
+    """Four flips of one kind leave 0 out of the interval, and are still no verdict."""
+    a, b = (fake_report.write(tmp_path / str(n), right(n)) for n in (20, 24))
+    one, other = paired.read(a), paired.read(b)
+    (row,) = rows = paired.compared(one, other, 0)
+    assert row["difference"]["lo"] > 0 and row["verdict"] == "not distinguishable"
+    assert "1 comparison, 0 distinguishable" in paired.remarks(one, other, rows)[-1]
+
+
+def test_a_verdict_stays_on_its_line_in_a_narrow_terminal(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run = "extends 6 'Alternatively'"
+    a, b = (fake_report.write(tmp_path / str(n), right(n, run)) for n in (20, 21))
+    assert ended(str(a), str(b)) == 0
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if run in line)
+    assert line.rstrip().endswith("not distinguishable")
 
 
 def test_a_run_without_a_score_is_not_compared(tmp_path):
@@ -120,12 +150,14 @@ def test_what_cannot_be_compared_is_one_line(tmp_path, capsys):
     a = fake_report.write(tmp_path / "a", right(10))
     old = fake_report.write(tmp_path / "old", right(10), schema_version=1)
     other = fake_report.write(tmp_path / "other", right(10, "budget 8"))
+    elsewhere = fake_report.write(tmp_path / "elsewhere", right(10, benchmark="math500"))
     fewer = fake_report.write(tmp_path / "fewer", right(10)[:30])
     with artifacts.create(tmp_path / "model", kind="model", config={}):
         pass
     for path, words in [
         (old, ["schema 1", "compares 2"]),
-        (other, ["no run in common", "bench: none", "bench: budget 8"]),
+        (other, ["no run in common", "in a: bench: none", "in b: bench: budget 8"]),
+        (elsewhere, ["no run in common: only in a: bench; only in b: math500"]),
         (fewer, ["bench asks other questions", "10 only in a", "0 only in b"]),
         (tmp_path / "model", ["'model'", "wanted 'report'"]),
         (tmp_path / "nothing", ["no artifact at"]),

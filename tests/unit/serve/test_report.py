@@ -1,7 +1,9 @@
 """From graded samples to report: rows, votes, comparisons, tables, statements, figures, page."""
 
 import io
+import itertools
 import json
+import math
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from functools import cache
@@ -17,8 +19,8 @@ from s1_core.errors import UserError
 from s1_core.records import Question
 from s1_serve.evaluate import samples
 from s1_serve.evaluate.config import METHODS, EvaluateConfig
-from s1_serve.evaluate.report import assembly
-from s1_serve.evaluate.report.figures import canvas, labels
+from s1_serve.evaluate.report import assembly, comparisons
+from s1_serve.evaluate.report.figures import canvas, labels, panels
 from s1_serve.evaluate.samples import Measured, Sample
 from s1_serve.evaluate.settings import Setting, direct, settings
 
@@ -202,6 +204,7 @@ def test_a_run_counts_accuracy_tokens_and_how_answers_were_found():
     assert row["extraction"] == {"none": 0.0, "thinking_only": 0.0, "cut": 0.0}
     assert row["ends"] == {"natural": 40, "budget": 0, "length": 0}
     assert (row["pass_at_k"], row["coverage"], row["accepted"]) == (None, None, None)
+    assert row["accuracy_of_taken"] is None
 
 
 def test_the_audit_tells_no_answer_from_one_in_the_thinking_and_a_cut_one():
@@ -246,6 +249,15 @@ def test_an_extend_without_its_minimum_is_not_scored_either():
     assert "thought 3 tokens where 8 were the least" in " ".join(report["statements"])
     assert report["metrics"][0]["num_runs"] == 0 and report["metrics"][0]["performance"] is None
     assert [*assembly.draw(report)] == ["thinking.svg", "thinking.png"]
+
+
+def test_a_server_that_had_another_budget_in_force_is_named_as_the_reason():
+    one = measured(Setting(method="budget", max=16), 10, is_kept=False)
+    (line, *_) = report_of([one])["statements"]
+    assert line == (
+        "budget 16: budget not enforced (the server says that another one was in force): "
+        "not scored."
+    )
 
 
 def test_where_nobody_counts_tokens_only_the_unforced_run_is_scored():
@@ -378,6 +390,27 @@ def test_the_scores_are_those_of_budget_forcing_not_of_control_arms():
     assert row["scaling"] > 0
 
 
+def test_scaling_is_over_all_pairs_of_budgets_and_extends():
+    """Two maxima beyond what the model thinks are two points; the one of no thinking is none."""
+    points = {"budget 0": (0, 4), "budget 4": (4, 8), "budget 16": (8, 16), "budget 32": (8, 16)}
+    points |= {"extends 0": (8, 16), "extends 1 'Wait'": (16, 30)}
+    config = a_config(methods=("budget", "extends"), budgets=[0, 4, 16, 32], extends=[0, 1],
+        control_arms=[])  # fmt: skip
+    ms = [
+        measured(s, points[s.label][1], thinking_tokens=points[s.label][0], max=99)
+        for s in settings(config)
+    ]
+    (row,) = report_of(ms, config)["metrics"]
+    by_doubling = [(math.log2(x), 2.5 * y) for x, y in points.values() if x]
+    by_1000 = [(x / 1000, 2.5 * y) for x, y in points.values()]
+    for name, those in (("scaling", by_doubling), ("scaling_per_1000_tokens", by_1000)):
+        pairs = itertools.combinations(those, 2)
+        slopes = [(d - b) / (c - a) for (a, b), (c, d) in pairs if a != c]
+        assert row[name] == pytest.approx(sum(slopes) / len(slopes))
+    assert (row["num_runs"], row["performance"]) == (6, 75.0)
+    assert "as at maximum 0" in assembly.page(report_of(ms, config), {}, [], {})
+
+
 def test_extends_are_compared_to_none_question_by_question():
     _, report = gain_and_loss()
     found = {(r["extend_with"], r["extends"]): r for r in report["extends"]}
@@ -396,9 +429,9 @@ def test_extends_are_compared_to_none_question_by_question():
 def test_a_gain_and_a_loss_are_said_in_words():
     text = " ".join(gain_and_loss()[1]["statements"])
     assert '"Wait" x 1: +25.0 points' in text
-    assert "better than no extend; 10 wrong answers became right" in text
+    assert "better than no extend; 10 wrong answers became right, 0 right ones wrong." in text
     assert '"Wait" x 2: -25.0 points' in text and "worse than no extend; 0 wrong" in text
-    assert "The empty string x 1: +0.0 points [+0.0, +0.0], not distinguishable from" in text
+    assert "The empty string x 1: graded the same on every question as no extend. " in text
     assert '"Wait" less this: +25.0 points' in text
     assert "It never falls." in text
 
@@ -406,14 +439,83 @@ def test_a_gain_and_a_loss_are_said_in_words():
 def test_noise_is_never_called_a_gain():
     text = " ".join(report_of(everything({0: 20, 1: 21, 2: 22})[1])["statements"])
     assert '"Wait" x 1: +2.5 points [+0.0, +7.5], not distinguishable from no extend' in text
+    assert "1 wrong answer became right, 0 right ones wrong." in text
     assert "better than no extend" not in text
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "same", "verdict"),
+    [
+        (4, 0, 26, "not distinguishable"),
+        (1, 0, 0, "not distinguishable"),
+        (5, 0, 0, "not distinguishable"),
+        (6, 0, 24, "better"),
+        (0, 6, 24, "worse"),
+        (7, 1, 22, "not distinguishable"),
+        (9, 1, 20, "better"),
+        (0, 0, 30, "not distinguishable"),
+    ],
+)
+def test_a_verdict_needs_the_interval_and_the_sign_test(gained, lost, same, verdict):
+    before = [0.0] * gained + [1.0] * (lost + same)
+    after = [1.0] * gained + [0.5] * lost + [1.0] * same
+    assert comparisons.compare(after, before, 0)["verdict"] == verdict
+
+
+def test_a_sign_test_without_an_interval_is_no_verdict():
+    """Six small gains and one whole loss: the flips are uneven, the credit is not."""
+    found = comparisons.compare([0.1] * 9 + [0.0], [0.0] * 9 + [1.0], 0)
+    assert comparisons.sign_test(9, 1) < comparisons.LEVEL
+    assert found["difference"]["lo"] < 0 < found["difference"]["hi"]
+    assert found["verdict"] == "not distinguishable"
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_the_sign_test_counts_what_is_as_uneven(gained, lost):
+    n = gained + lost
+    as_uneven = [k for k in range(n + 1) if abs(2 * k - n) >= abs(gained - lost)]
+    p = sum(math.comb(n, k) for k in as_uneven) / 2**n
+    assert comparisons.sign_test(gained, lost) == pytest.approx(p)
+    assert comparisons.sign_test(gained, lost) == comparisons.sign_test(lost, gained)
+
+
+def test_extends_of_which_the_same_is_said_are_said_once():
+    config, ms = everything({0: 20, 1: 30, 2: 30, 4: 30, 6: 20}, extends=[0, 1, 2, 4, 6])
+    lines = [line for line in report_of(ms, config)["statements"] if line.startswith('"Wait"')]
+    assert len(lines) == 2 and lines[0].startswith('"Wait" x 1, 2 and 4: +25.0 points [')
+    assert lines[1] == '"Wait" x 6: graded the same on every question as no extend.'
+
+
+def test_where_nothing_is_right_one_sentence_and_one_bound_say_so():
+    config = a_config(**SMALL)
+    ms = [measured(s, 0, QUESTIONS[:30]) for s in settings(config)]
+    parted = [replace(q, source_type=f"s{n % 3}") for n, q in enumerate(QUESTIONS[:30])]
+    report = report_of(ms, config, parted)
+    assert report["statements"] == ["No run answers any of 30 questions right."]
+    said = (
+        "0 of 30 right: the bootstrap cannot see more than was drawn; the true rate may be up to "
+        "9.5 % (exact 95 % bound)."
+    )
+    for text in (assembly.page(report, {}, ms, {"bank": parted}), printed(report)):
+        assert text.count(said) == 1
+
+
+def test_an_interval_of_no_width_is_bounded_for_each_benchmark_that_has_one():
+    budgets = [Setting(method="budget", max=n) for n in (4, 16)]
+    ms = [measured(s, 40 * (s.max == 16)) for s in budgets]
+    ms += [measured(budgets[0], 1, QUESTIONS[:4], "aime")]
+    questions = {"bank": QUESTIONS, "aime": QUESTIONS[:4]}
+    text = printed(assembly.assemble(ms, questions, a_config(**SMALL), FACTS))
+    assert "- bank: 0 of 40 or 40 of 40 right: the bootstrap" in text
+    assert "the true rate may be up to 7.2 % or down to 92.8 % (exact 95 % bound)." in text
+    assert "- aime: " not in text and text.count("the bootstrap cannot see") == 1
 
 
 def test_an_extend_that_was_never_used_is_not_called_without_effect():
     config, ms = everything({0: 20, 1: 20, 2: 20})
     unused = [replace(m, samples=[replace(s, used_extends=0) for s in m.samples]) for m in ms]
     said = report_of(unused, config)["statements"]
-    assert any('"Wait" x 1 was never used' in line for line in said)
+    assert any('"Wait" x 1 and 2 was never used' in line for line in said)
 
 
 def test_a_falling_curve_is_said_to_fall():
@@ -433,14 +535,43 @@ def test_what_rejection_took_is_said():
     report = report_of([Measured(one.setting, "bank", rows)], config)
     row = by_run(report)["rejection 8"]
     assert (row["accepted"], row["accuracy"], row["mean_tries"]) == (0.75, 75.0, 2.0)
-    assert any("took: 75.0 % at 8 (2.0 tries)" in line for line in report["statements"])
+    assert row["accuracy_of_taken"] == 100.0
+    said = "took: 75.0 % at 8 (100.0 % of these right; 2.0 tries)"
+    assert any(said in line for line in report["statements"])
+
+
+@pytest.mark.parametrize("num_taken", [0, 30, 40])
+def test_rejection_scales_only_where_every_answer_was_taken(num_taken):
+    config = a_config(**SMALL | {"methods": ("rejection",)})
+    all_taken = measured(Setting(method="rejection", max=16, tries=2), 40, thinking_tokens=16)
+    few = measured(Setting(method="rejection", max=8, tries=2), 20, thinking_tokens=8)
+    ends = ["natural" if n < num_taken else "budget" for n in range(40)]
+    rows = [
+        replace(s, end=end, is_correct=s.is_correct and end == "natural")
+        for s, end in zip(few.samples, ends, strict=True)
+    ]
+    report = report_of([Measured(few.setting, "bank", rows), all_taken], config)
+    (score,), (line, _) = report["metrics"], report["statements"]
+    slopes = [score["scaling"], score["scaling_per_1000_tokens"]]
+    page = assembly.page(report, {}, [], {})
+    taken = by_run(report)["rejection 8"]["accuracy_of_taken"]
+    assert taken == (pytest.approx(100 * 20 / num_taken) if num_taken else None)
+    if num_taken == 40:
+        assert slopes == [50.0, 6250.0] and "better" in line
+        assert "No Scaling of rejection" not in page
+    else:
+        assert slopes == [None, None] and score["performance"] == 100.0
+        assert "better" not in line and line.endswith("not taken count as wrong.")
+        assert "No Scaling of rejection sampling" in page
 
 
 def test_what_the_training_data_says_of_itself_is_repeated():
     ms = [measured(Setting(method="budget", max=16), 10)]
     said = report_of(ms, training={"slip_rate": 0.125, "note": "By design."})["statements"]
     assert "planted slip: 12.5 %" in said[-2] and said[-1] == "By design."
-    assert "unknown" in report_of(ms)["statements"][-1]
+    noted = report_of(ms, training={"slip_rate": None, "note": "By design."})["statements"]
+    assert "unknown" in noted[-2] and noted[-1] == "By design."
+    assert not any("slip" in line for line in report_of(ms)["statements"])
 
 
 def test_a_gain_is_traced_to_its_source():
@@ -456,7 +587,7 @@ def test_a_gain_is_traced_to_its_source():
         ("first", 100.0, 100.0, "not distinguishable"),
     ]
     assert {(row["benchmark"], row["extends"]) for row in rows} == {("bank", 1)}
-    assert "in 1 of 2 sources, each by its own interval: second (0 to 50 %)" in " ".join(
+    assert "in 1 of 2 sources (by chance alone at most 0.1): second (0 to 50 %)." in " ".join(
         report["statements"]
     )
 
@@ -493,8 +624,8 @@ def test_several_benchmarks_are_named_and_kept_apart():
     assert [row["benchmark"] for row in report["tables"]["table1"]] == ["aime", "bank"]
     assert [*report["tables"]["table4"]["rows"][0]["cells"]] == ["aime", "bank"]
     named = [line for line in report["statements"] if line.startswith(("bank: ", "aime: "))]
-    assert len(named) == len(report["statements"]) - 1
-    assert [f"bank: {line}" for line in alone["statements"][:-1]] == [
+    assert len(named) == len(report["statements"])
+    assert [f"bank: {line}" for line in alone["statements"]] == [
         line for line in named if line.startswith("bank: ")
     ]
     page = assembly.page(report, {}, [*other, *ms], questions)
@@ -556,7 +687,8 @@ def test_what_a_reader_must_know_stands_on_page_and_terminal():
     page = assembly.page(report, {}, [one], {"bank": QUESTIONS})
     for text in (page.replace("&lt;", "<").replace("&gt;", ">"), printed(report)):
         assert "Skipped budget: the endpoint <only> chats" in text
-        assert "of 3 run again alone, 1 came out different: the runs they are of" in text
+        assert "50 greedy answers could share work with others; of 3 made again alone, 1" in text
+        assert "came out different: the runs they are of were answered alone." in text
         assert "without room in the context, counted as wrong: 2." in text
         assert "judge-1" in text and "Not batch invariant." in text
     assert "m&lt;1&gt; at http://here (format s1); its engine is not known" in page
@@ -569,6 +701,19 @@ def test_the_page_holds_everything_and_no_markup_of_a_question():
     assert text.count("<svg") == 3 and "It never falls." in text and "<mark>Wait</mark>" in text
     assert "What is &lt;20&gt; + 1?" in text and "<20>" not in text
     assert "extends 2 &#x27;Wait&#x27;" in text and "width=device-width" in text
+
+
+def test_nothing_of_a_benchmark_that_is_not_republished_stands_on_the_page():
+    ms, report = gain_and_loss()
+    told = [{**report["benchmarks"][0], "is_published": False}]
+    text = assembly.page({**report, "benchmarks": told}, drawn(), ms, {"bank": QUESTIONS})
+    assert "bank: not shown: this benchmark's questions are not republished." in text.replace(
+        "&#x27;", "'"
+    )
+    assert "What is" not in text and "gold" not in text and "<pre>" not in text
+    shown = [{**report["benchmarks"][0], "is_published": True}]
+    text = assembly.page({**report, "benchmarks": shown}, drawn(), ms, {"bank": QUESTIONS})
+    assert "What is" in text and "not shown" not in text
 
 
 def test_a_long_trace_is_shortened_on_the_page():
@@ -596,23 +741,76 @@ def test_a_name_with_dollars_is_no_mathematics():
     assert assembly.draw(report_of(ms))["thinking.svg"]
 
 
-@given(
-    st.lists(st.integers(1, 1 << 15), min_size=1, max_size=12, unique=True),
-    st.sampled_from(["", "×", "k="]),
-)
-@given_settings(max_examples=40, deadline=None)
-def test_names_of_points_never_touch(tokens, prefix):
+def written(points, **changes):
+    """The names that a panel with one series writes, by text, with what they cover."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    axes = Figure().subplots()
-    canvas.token_axis(axes, tokens, "tokens")
-    points = [labels.Point(float(count), 50.0, count, prefix) for count in sorted(tokens)]
-    labels.name_points(axes, points, "blue", ends=[], is_below=True)
-    low, high = axes.get_xlim()
-    assert low <= min(tokens) and max(tokens) <= high
-    assert len(axes.get_xticks()) >= 2
-    ends = [
-        (labels._gap(axes, low, text.xy[0]), 4.6 * len(text.get_text()) / 2) for text in axes.texts
-    ]
-    assert all(x + half < y - other for (x, half), (y, other) in pairwise(ends))
-    assert min(tokens) == int(axes.texts[0].get_text().removeprefix(prefix).split("–")[0])
+    rows = [{"x": p.x, "accuracy": p.y, "interval": p.interval} for p in points]
+    figure = Figure(figsize=(canvas.WIDTH, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    canvas.curve(axes, rows, "x", canvas.Look("", "blue", "o"))
+    canvas.token_axis(axes, [p.x for p in points], "tokens")
+    canvas.accuracy_axis(axes, [end for p in points for end in p.interval])
+    figure.draw_without_rendering()
+    labels.place(axes, [labels.Names(points, "blue", **changes)])
+    marks = [axes.transData.transform((p.x, p.y)) for p in points]
+    return {text.get_text(): text.get_window_extent() for text in axes.texts}, marks
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 1 << 15), st.integers(5, 95), st.integers(0, 5)),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda p: p[0],
+    ),
+    st.sampled_from(["", "×", "k="]),
+    st.booleans(),
+)
+@given_settings(max_examples=30, deadline=None)
+def test_names_cover_no_other_name_and_no_point(drawn, prefix, is_below):
+    points = [labels.Point(x, y, (y - w, y + w), str(x)) for x, y, w in sorted(drawn)]
+    found, marks = written(points, prefix=prefix, is_below=is_below)
+    for one, other in itertools.combinations(found.values(), 2):
+        assert not one.overlaps(other)
+    assert not any(box.contains(*mark) for box in found.values() for mark in marks)
+    assert {*"".join(found).replace(", ", "")} <= {*"0123456789–", *prefix}
+    assert len(points) > 1 or [*found] == [prefix + points[0].name]
+
+
+def test_only_points_that_coincide_share_a_name():
+    places = {"48": (37, 50), "64": (40, 85), "96": (40.2, 85), "128": (40.2, 85)}
+    points = [labels.Point(x, y, (y - 4, y + 4), name) for name, (x, y) in places.items()]
+    first = labels.Point(4.0, 10.0, (8.0, 12.0), "4")
+    assert {*written([first, *points])[0]} == {"4", "48", "64–128"}
+    assert {*written([first, *points[1:3]])[0]} == {"4", "64, 96"}
+    far = labels.Point(9.0, 20.0, (18.0, 22.0), "80")
+    assert {*written([first, *points[1:2], far, *points[2:]])[0]} == {"4", "80", "64, 96, 128"}
+
+
+def test_a_name_without_room_is_left_out():
+    crowd = [labels.Point(100 + n, 50 + 6 * (n % 9), (40, 99), str(n)) for n in range(60)]
+    ends = [labels.Point(x, 50, (40, 60), "end") for x in (10, 1000)]
+    found, _ = written([ends[0], *crowd, ends[1]])
+    assert len(found) < 30
+
+
+def test_the_points_of_other_controls_are_named_by_what_was_asked():
+    from matplotlib.figure import Figure
+
+    methods = ("budget", "tokens", "steps+budget", "classes", "rejection")
+    config = a_config(**SMALL | {"methods": methods})
+    rows = report_of([measured(s, 20) for s in settings(config)], config)["runs"]
+    found = {}
+    for panel in panels._controls("bank", rows, "Wait"):
+        *own, behind = panel.draw(Figure().subplots())
+        found[panel.title] = [[point.name for point in names.points] for names in own]
+        assert [point.name for point in behind.points] == ["4", "16"]
+    assert found == {
+        "bank: tokens": [["8", "16"], []],
+        "bank: steps": [[], ["1", "2"]],
+        "bank: short or long": [["short", "long"], []],
+        "bank: rejection": [["8", "16"]],
+    }

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 def main(config: CompareConfig) -> None:
     """Show the rows and what to beware of."""
     from s1_serve.evaluate.compare import paired
+    from s1_serve.evaluate.report.terminal import widened
 
     a, b = paired.read(Path(config.report_a)), paired.read(Path(config.report_b))
     rows = paired.compared(a, b, config.seed)
     if config.json:
         sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     else:
+        console = widened(cli.console())
         for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
-            cli.console().print(_table(benchmark, rows))
+            console.print(_table(benchmark, rows))
     for line in paired.remarks(a, b, rows):
         cli.say(line)
 
@@ -39,7 +41,7 @@ def _table(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("run")
     for head in ("a %", "b %", "points, 95 % interval", "flips"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("verdict", min_width=len("distinguishable"))
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         if row["benchmark"] == benchmark:
             gap = row["difference"]

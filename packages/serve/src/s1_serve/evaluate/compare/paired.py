@@ -16,7 +16,7 @@ from s1_core import artifacts, metrics
 from s1_core.errors import UserError
 from s1_serve.evaluate.config import MAJORITY
 from s1_serve.evaluate.report.assembly import REPORT_VERSION
-from s1_serve.evaluate.report.comparisons import compare
+from s1_serve.evaluate.report.comparisons import LEVEL, UNCLEAR, compare
 from s1_serve.evaluate.samples import Sample
 from s1_serve.evaluate.votes import vote
 
@@ -24,7 +24,6 @@ Key = tuple[str, str]
 Credits = dict[str, float]
 SETTINGS = ("seed", "temperature", "max", "answer_tokens", "tie")
 """of the configuration: what shapes a run and is not in its name"""
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,28 +70,38 @@ def compared(a: Report, b: Report, seed: int) -> list[dict[str, Any]]:
             | {"gained": gained, "lost": lost}
         )
     if not rows:
-        raise UserError(
-            f"no run in common: {a.path} has {_names(a.credits)}; {b.path} has {_names(b.credits)}"
-        )
+        raise UserError(f"no run in common: {'; '.join(_alone(a, b)) or 'neither has a score'}")
     return rows
 
 
 def remarks(a: Report, b: Report, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say what only one report has, what else differs, and what chance alone would show."""
-    lines = [
-        f"only in {one.path}: {_names(alone)}"
-        for one, other in ((a, b), (b, a))
-        if (alone := [key for key in one.credits if key not in other.credits])
-    ]
-    lines += [
+    lines = _alone(a, b) + [
         f"warning: {name} differs: {before} in a, {after} in b"
         for name, before, after in _differing(a.origin, b.origin)
     ]
-    found = sum(row["difference"]["lo"] > 0 or row["difference"]["hi"] < 0 for row in rows)
+    found = sum(row["verdict"] != UNCLEAR for row in rows)
     return [
         *lines,
-        f"{len(rows)} comparisons, {found} distinguishable; if nothing differed, about "
-        f"{LEVEL * len(rows):.1f} would still be, by chance (5 % each)",
+        f"{len(rows)} comparison{'s'[: len(rows) > 1]}, {found} distinguishable; if nothing "
+        f"differed, at most {LEVEL * len(rows):.1f} would still be, by chance "
+        f"({100 * LEVEL:.0f} % each)",
+    ]
+
+
+def _alone(a: Report, b: Report) -> list[str]:
+    """Name the benchmarks of one report only, then the runs of one only on those of both."""
+    asked = [dict.fromkeys(benchmark for benchmark, _ in one.credits) for one in (a, b)]
+    sides = list(zip("ab", (a, b), (b, a), asked, asked[::-1], strict=True))
+    benchmarks = {side: [n for n in own if n not in other] for side, _, _, own, other in sides}
+    runs = {
+        side: [": ".join(k) for k in one.credits if k[0] in those and k not in other.credits]
+        for side, one, other, _, those in sides
+    }
+    return [
+        "; ".join(f"only in {side}: {', '.join(names)}" for side, names in found.items() if names)
+        for found in (benchmarks, runs)
+        if any(found.values())
     ]
 
 
@@ -171,7 +180,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         nested = isinstance(value, Mapping)
         found |= _flat(value, f"{prefix}{name} ") if nested else {f"{prefix}{name}": value}
     return found
-
-
-def _names(keys: Sequence[Key] | Mapping[Key, Any]) -> str:
-    return ", ".join(f"{benchmark}: {run}" for benchmark, run in keys) or "none"

@@ -45,7 +45,7 @@ def assemble(
     said = [
         f"{one.benchmark}: {line}" if len(found) > 1 else line
         for one, rows, places in zip(found, compared, sources, strict=True)
-        for line in _said(one, rows, places, config)
+        for line in statements.statements(one, rows, places, config)
     ]
     return {
         "schema_version": REPORT_VERSION,
@@ -59,12 +59,6 @@ def assemble(
         "tables": _tables(found, scored, config),
         "statements": said + statements.on_training(facts.get("training")),
     }
-
-
-def _said(one: Results, rows: list[Any], places: list[Any], config: EvaluateConfig) -> list[str]:
-    return statements.statements(one, rows, config) + statements.on_sources(
-        places, config.extend_with
-    )
 
 
 def _tables(

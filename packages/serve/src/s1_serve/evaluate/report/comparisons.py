@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
@@ -14,13 +15,27 @@ from s1_serve.evaluate.report.runs import Results, Run
 from s1_serve.evaluate.samples import Measured
 
 BETTER, WORSE, UNCLEAR = "better", "worse", "not distinguishable"
+LEVEL = 0.05
+"""how often a comparison of equals may be called better or worse, at most"""
 
 
 def compare(a: Sequence[float], b: Sequence[float], seed: int) -> dict[str, Any]:
-    """Give `difference`, `a` less `b` in points with its paired interval, and its `verdict`."""
+    """Give `difference`, `a` less `b` in points with its paired interval, and its `verdict`.
+
+    Better or worse needs both that the interval leaves out 0 and that the sign test is below
+    `LEVEL`: a bootstrap of few flips never draws the flips that were as likely.
+    """
     gap = metrics.paired_bootstrap(a, b, seed=seed)
-    verdict = BETTER if gap.lo > 0 else WORSE if gap.hi < 0 else UNCLEAR
+    is_clear = sign_test(*metrics.flips(b, a)) < LEVEL
+    verdict = BETTER if is_clear and gap.lo > 0 else WORSE if is_clear and gap.hi < 0 else UNCLEAR
     return {"difference": asdict(gap), "verdict": verdict}
+
+
+def sign_test(gained: int, lost: int) -> float:
+    """Give the exact two-sided p of so uneven flips, were a gain and a loss equally likely."""
+    num_flips = gained + lost
+    tail = sum(math.comb(num_flips, k) for k in range(min(gained, lost) + 1))
+    return min(1.0, 2 * tail / (1 << num_flips))
 
 
 def extends(found: Results, wait: str, seed: int) -> list[Run]:

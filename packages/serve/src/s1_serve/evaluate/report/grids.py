@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from s1_serve.evaluate.config import DIRECT, MAJORITY
+from s1_serve.evaluate.config import BUDGET, DIRECT, MAJORITY
 from s1_serve.evaluate.report.markup import (
     change,
     interval,
@@ -16,6 +16,7 @@ from s1_serve.evaluate.report.markup import (
     scored,
     string,
 )
+from s1_serve.evaluate.report.runs import takes_all
 
 Report = Mapping[str, Any]
 
@@ -93,11 +94,8 @@ def measures(report: Report) -> Grid:
         for row in report["tables"]["table3"]
     ]
     head = ("benchmark", "method", "Control", "Scaling", "per 1,000", "Performance", "runs")
-    under = (
-        "Control: % of runs within their limit. Scaling: points per doubling of mean thinking "
-        "tokens, and per 1,000 of them. Performance: the best accuracy in %."
-    )
-    return Grid("Control, Scaling, Performance (Table 3)", head, rows, under, num_names=2)
+    title = "Control, Scaling, Performance (Table 3)"
+    return Grid(title, head, rows, _on_measures(report), num_names=2)
 
 
 def ablation(report: Report) -> Grid:
@@ -210,6 +208,23 @@ def _sources(report: Report) -> Grid:
     fewest = max((row["extends"] for row in report["sources"]), default=0)
     under = f'Extended: {fewest} x "{report["extend_with"]}".' if fewest else ""
     return Grid("By source", head, rows, under, num_names=2)
+
+
+def _on_measures(report: Report) -> str:
+    under = (
+        "Control: % of the runs with a limit that keep it. Scaling: points per doubling of mean "
+        "thinking tokens, over all pairs of runs whose thinking differs; leaves out runs that did "
+        "not think at all, as at maximum 0, which the points per 1,000 tokens take in. "
+        "Performance: the best accuracy in %."
+    )
+    if any(row["method"] == BUDGET for row in report["tables"]["table3"]):
+        under += f" Budget forcing: the maxima, and the extends by {string(report['extend_with'])}."
+    if not takes_all([row for row in report["runs"] if row["accuracy"] is not None]):
+        under += (
+            " No Scaling of rejection sampling: answers that it did not take count as wrong, and "
+            "they are fewer at a larger maximum."
+        )
+    return under
 
 
 def _benchmarks(report: Report) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 from s1_core.records import Question
 from s1_serve.evaluate.config import EXTENDS
 from s1_serve.evaluate.report import grids, markup
+from s1_serve.evaluate.report.comparisons import LEVEL
 from s1_serve.evaluate.report.figures.panels import TITLES
-from s1_serve.evaluate.report.statements import remarks
+from s1_serve.evaluate.report.remarks import remarks
 from s1_serve.evaluate.samples import Measured, Sample
 
 LONGEST_SHOWN = 4000
@@ -52,7 +53,8 @@ def _about(report: Report) -> str:
     text = (
         f"Questions: {asked}; greedy unless sampled. Model {_model(report['model'])}; "
         f"{_engine(report['engine'])}. Intervals are 95 %, from a bootstrap over questions"
-        f"{f'; seeds: {seeds}' if seeds else ''}."
+        f"{f'; seeds: {seeds}' if seeds else ''}. Better and worse are said where the interval of "
+        f"the difference leaves out 0 and the flips pass a sign test (p < {LEVEL})."
     )
     return f"<p class='about'>{escape(text)}</p>"
 
@@ -108,15 +110,26 @@ def _grid(grid: grids.Grid) -> str:
 def _examples(
     report: Report, measured: Sequence[Measured], questions: Mapping[str, Sequence[Question]]
 ) -> Iterable[str]:
-    """Show on each benchmark the first answer that an extend made right, and wrong."""
+    """Show on each benchmark the first answer that an extend made right, and wrong.
+
+    Nothing of a benchmark whose questions must not be published: a trace repeats its question.
+    """
     wait = report["extend_with"]
     if not report["extends"]:
         return
     yield "<h2>Answers that an extend changed</h2>"
+    hidden = {one["name"] for one in report["benchmarks"] if not one.get("is_published", True)}
     shown = [
-        text for name, asked in questions.items() for text in _pairs(name, asked, measured, wait)
+        text
+        for name, asked in questions.items()
+        for text in ([_hidden(name)] if name in hidden else _pairs(name, asked, measured, wait))
     ]
     yield "".join(shown) or "<p>None: no answer changed.</p>"
+
+
+def _hidden(benchmark: str) -> str:
+    name = escape(benchmark)
+    return f"<p>{name}: not shown: this benchmark's questions are not republished.</p>"
 
 
 def _pairs(

@@ -71,6 +71,11 @@ def credits(one: Measured, size: int, tie: str) -> list[float]:
     return [_credit(group, tie) for group in _groups(one, size)]
 
 
+def takes_all(rows: Sequence[Run]) -> bool:
+    """Say whether no answer of these runs counts as wrong because it was not taken."""
+    return all(row["accepted"] in (None, 1.0) for row in rows)
+
+
 def label(one: Measured, size: int = 1) -> str:
     """Name a row: a run by its setting, a vote by its size."""
     return f"majority@{size}" if one.setting.method == MAJORITY else one.setting.label
@@ -82,13 +87,16 @@ def not_enforced(one: Measured) -> str:
         reason = "the endpoint does not count thinking tokens, so its budget cannot be checked"
         return f"{one.setting.label}: {reason}: not scored."
     over = [s for s in one.samples if s.max is not None and (s.thinking_tokens or 0) > s.max]
-    if over:
+    if not all(sample.is_kept for sample in one.samples):
+        found = "the server says that another one was in force"
+    elif over:
         worst = max(over, key=lambda s: (s.thinking_tokens or 0) - (s.max or 0))
-        thought = f"up to {worst.thinking_tokens} tokens where {worst.max} were allowed"
+        found = f"thought up to {worst.thinking_tokens} tokens where {worst.max} were allowed"
     else:
-        worst = min(one.samples, key=lambda s: (s.thinking_tokens or 0) - s.min)
-        thought = f"{worst.thinking_tokens} tokens where {worst.min} were the least"
-    return f"{one.setting.label}: budget not enforced (thought {thought}): not scored."
+        ended = [sample for sample in one.samples if sample.end != "length"]
+        worst = min(ended, key=lambda s: (s.thinking_tokens or 0) - s.min)
+        found = f"thought {worst.thinking_tokens} tokens where {worst.min} were the least"
+    return f"{one.setting.label}: budget not enforced ({found}): not scored."
 
 
 def _rows(one: Measured, config: EvaluateConfig) -> list[Run]:
@@ -119,7 +127,7 @@ def _row(one: Measured, size: int, config: EvaluateConfig) -> Run:
         **_costs(groups),
         "mean_used_extends": fmean(sample.used_extends for sample in taken),
         "mean_tries": fmean(sample.tries for sample in taken),
-        "accepted": _accepted(taken) if setting.method == REJECTION else None,
+        **_acceptance(one),
         "ends": {end: sum(sample.end == end for sample in taken) for end in ENDS},
     }
 
@@ -155,8 +163,13 @@ def _costs(groups: Groups) -> Run:
     }
 
 
-def _accepted(taken: Sequence[Sample]) -> float:
-    return fmean(sample.end == "natural" for sample in taken)
+def _acceptance(one: Measured) -> Run:
+    """Give the share of answers that rejection sampling took, and their accuracy in percent."""
+    if one.setting.method != REJECTION:
+        return {"accepted": None, "accuracy_of_taken": None}
+    taken = [sample.is_correct for sample in one.samples if sample.end == "natural"]
+    accuracy = 100.0 * fmean(taken) if taken and one.is_enforced else None
+    return {"accepted": len(taken) / len(one.samples), "accuracy_of_taken": accuracy}
 
 
 def _groups(one: Measured, size: int) -> Groups:

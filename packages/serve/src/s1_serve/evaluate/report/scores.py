@@ -19,7 +19,7 @@ from s1_serve.evaluate.config import (
     STEPS,
     TOKENS,
 )
-from s1_serve.evaluate.report.runs import Run
+from s1_serve.evaluate.report.runs import Run, takes_all
 
 FAMILIES = {
     BUDGET: "budget forcing",
@@ -48,8 +48,9 @@ def scores(rows: Sequence[Run], wait: str) -> list[dict[str, Any]]:
     """Give each family of methods on one benchmark its row of Table 3.
 
     Budget forcing is its budgets together with the extends by the string `wait`, not by control
-    arms. Its Scaling is over the budgets (over the extends where there is no budget), its
-    Performance over both. Runs without a score count nowhere; what no run defines is None.
+    arms; as in the paper, whose best point is an extend. Runs of equal thinking and accuracy are
+    as many points. Runs without a score count nowhere; what no run defines is None, and so is a
+    Scaling where answers were not taken: those count as wrong, and a larger limit has fewer.
     """
     default = default_thinking(rows)
     found = {name: [row for row in rows if _family(row, wait) == name] for name in FAMILIES}
@@ -72,8 +73,8 @@ def default_thinking(rows: Sequence[Run]) -> float | None:
 def _score(members: Sequence[Run], default: float | None) -> dict[str, Any]:
     scored = [row for row in members if row["accuracy"] is not None]
     counted = [row for row in scored if row["mean_thinking_tokens"] is not None]
-    sloped = [row for row in counted if row["method"] != EXTENDS] or counted
-    points = sorted({(row["mean_thinking_tokens"], row["accuracy"]) for row in sloped})
+    sloped = counted if takes_all(scored) else []
+    points = [(row["mean_thinking_tokens"], row["accuracy"]) for row in sloped]
     return {
         "control": _control(counted, default),
         "scaling": metrics.scaling(points),

@@ -1,69 +1,55 @@
 """What was found, in plain sentences: a fall as a fall, and noise never as a gain.
 
-Better and worse are words of the 95 % paired interval; all else is not distinguishable.
+Better and worse are words of the paired interval and the sign test; all else is not
+distinguishable, or the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from statistics import fmean
 from typing import Any
 
 from s1_serve.evaluate.config import BUDGET, EXTENDS, MAJORITY, REJECTION, EvaluateConfig
-from s1_serve.evaluate.report.comparisons import BETTER, UNCLEAR, compare
-from s1_serve.evaluate.report.runs import Results, Run, credits, not_enforced
+from s1_serve.evaluate.report.comparisons import BETTER, LEVEL, UNCLEAR, compare
+from s1_serve.evaluate.report.runs import Results, Run, credits, not_enforced, takes_all
 from s1_serve.evaluate.report.scores import FAMILIES
 from s1_serve.evaluate.samples import Measured
 
+SAME = "graded the same on every question"
+NOT_TAKEN = "no verdict, as answers that were not taken count as wrong"
 
-def statements(found: Results, compared: Sequence[Run], config: EvaluateConfig) -> list[str]:
+
+def statements(
+    found: Results,
+    compared: Sequence[Run],
+    sources: Sequence[Mapping[str, Any]],
+    config: EvaluateConfig,
+) -> list[str]:
     """Say in words what the figures of one benchmark show."""
     lines = [not_enforced(one) for one in found.measured if not one.is_enforced]
+    scored = [row for row in found.rows if row["accuracy"] is not None]
+    if scored and not any(row["accuracy"] for row in scored):
+        number = scored[0]["num_questions"]
+        return [*lines, f"No run answers any of {_counted(number, 'question')} right."]
     lines += _on_budgets(found, config)
-    lines += [_on_extend(row) for row in compared if row["extend_with"] == config.extend_with]
+    lines += _on_extends([row for row in compared if row["extend_with"] == config.extend_with])
     lines += _on_arms(compared, config.extend_with)
     lines += _on_prompts(found, config)
     lines += _on_rejection([found.row(one) for one in found.by(REJECTION)])
-    return lines + _on_votes(found, config)
-
-
-def on_sources(rows: Sequence[Mapping[str, Any]], wait: str) -> list[str]:
-    """Say in which sources the extends are better than none, where both were run."""
-    told = [row for row in rows if row["verdict"]]
-    if len(told) < 2:
-        return []
-    gains = [row for row in told if row["verdict"] == BETTER]
-    named = ", ".join(
-        f"{row['source']} ({row['free']:.0f} to {row['extended']:.0f} %)" for row in gains
-    )
-    return [
-        f"{arm(wait)} x {told[0]['extends']} is better than no extend in {len(gains)} of "
-        f"{len(told)} sources, each by its own interval{f': {named}' if named else ''}."
-    ]
+    lines += _on_votes(found, config)
+    return lines + _on_sources(sources, config.extend_with)
 
 
 def on_training(facts: Mapping[str, Any] | None) -> list[str]:
     """Repeat what the training data says of its traces: planted slips, and its own note."""
-    if not facts:
+    rate, note = (facts or {}).get("slip_rate"), (facts or {}).get("note")
+    if rate is None and not note:
         return []
-    rate = facts.get("slip_rate")
     known = "unknown" if rate is None else f"{100 * rate:.1f} %"
     lines = [f"Share of training traces with a planted slip: {known}."]
-    return lines + ([facts["note"]] if facts.get("note") else [])
-
-
-def remarks(report: Mapping[str, Any]) -> list[str]:
-    """Say what a reader must know of how this was measured: what page and terminal show."""
-    lines = [f"Skipped {one['method']}: {one['reason']}" for one in report.get("skipped") or ()]
-    if num_answers := report.get("without_room"):
-        lines.append(f"Answers without room in the context, counted as wrong: {num_answers}.")
-    if shortcuts := report.get("shortcuts"):
-        lines.append(_on_shortcuts(shortcuts))
-    if judge := report.get("judge"):
-        told = ", ".join(f"{name} {value}" for name, value in judge.items())
-        lines.append(f"Answers that the rules call wrong were shown to a judge: {told}.")
-    return lines + list(report.get("notes") or ())
+    return lines + ([note] if note else [])
 
 
 def arm(string: str) -> str:
@@ -74,15 +60,14 @@ def arm(string: str) -> str:
 def shown(difference: Mapping[str, float]) -> str:
     """Write a difference with its interval."""
     mean, lo, hi = (difference[name] for name in ("mean", "lo", "hi"))
+    if is_same(difference):
+        return SAME
     return f"{mean:+.1f} points [{lo:+.1f}, {hi:+.1f}]"
 
 
-def _on_shortcuts(shortcuts: Mapping[str, int]) -> str:
-    line = (
-        f"{shortcuts['shared']} greedy answers were shared between runs; of "
-        f"{shortcuts['checked']} run again alone, {shortcuts['differing']} came out different"
-    )
-    return line + (": the runs they are of were answered alone." if shortcuts["differing"] else ".")
+def is_same(difference: Mapping[str, float]) -> bool:
+    """Say whether no question earned another credit: with any flip, resamples differ."""
+    return difference["mean"] == difference["lo"] == difference["hi"] == 0
 
 
 def _on_budgets(found: Results, config: EvaluateConfig) -> list[str]:
@@ -105,17 +90,25 @@ def _on_budgets(found: Results, config: EvaluateConfig) -> list[str]:
     return [line + (f" It falls {', '.join(falls)}." if falls else " It never falls.")]
 
 
-def _on_extend(row: Run) -> str:
+def _on_extends(rows: Sequence[Run]) -> list[str]:
+    """Say what each count of extends changes; once for neighbours of which the same is said."""
+    lines = []
+    for text, group in groupby(rows, _effect):
+        same = list(group)
+        counts = [str(row["extends"]) for row in same]
+        named = " and ".join([", ".join(counts[:-1])] * (len(counts) > 1) + counts[-1:])
+        lines.append(f"{arm(same[0]['extend_with'])} x {named}{text}")
+    return lines
+
+
+def _effect(row: Run) -> str:
     if not row["mean_used_extends"]:
-        return (
-            f"{arm(row['extend_with'])} x {row['extends']} was never used: no answer tried to "
-            "end its thinking before the maximum."
-        )
-    return (
-        f"{arm(row['extend_with'])} x {row['extends']}: {_told(row, 'no extend')}; "
-        f"{row['wrong_to_right']} wrong answers became right, {row['right_to_wrong']} right ones "
-        "wrong."
-    )
+        return " was never used: no answer tried to end its thinking before the maximum."
+    if is_same(row["difference"]):
+        return f": {_told(row, 'no extend')}."
+    became_right = _counted(row["wrong_to_right"], "wrong answer")
+    became_wrong = _counted(row["right_to_wrong"], "right one")
+    return f": {_told(row, 'no extend')}; {became_right} became right, {became_wrong} wrong."
 
 
 def _on_arms(compared: Sequence[Run], wait: str) -> list[str]:
@@ -146,24 +139,28 @@ def _on_prompts(found: Results, config: EvaluateConfig) -> list[str]:
             key=lambda one: thought[one.setting.label],
         )
         if method != BUDGET and len(runs) > 1:
-            lines.append(_on_ends(name, runs[0], runs[-1], thought, config.seed))
+            is_whole = takes_all([found.row(one) for one in runs])
+            verdict = _change(runs[-1], runs[0], config.seed) if is_whole else NOT_TAKEN
+            lines.append(_on_ends(name, runs[0], runs[-1], thought, verdict))
     return lines
 
 
 def _on_ends(
-    name: str, least: Measured, most: Measured, thought: Mapping[str, float], seed: int
+    name: str, least: Measured, most: Measured, thought: Mapping[str, float], verdict: str
 ) -> str:
     few, many = (
         f"{_percent(one)} with {thought[one.setting.label]:.0f} thinking tokens "
         f"({one.setting.label})"
         for one in (least, most)
     )
-    return f"{name[0].upper()}{name[1:]}: {few}, {many}: {_change(most, least, seed)}."
+    return f"{name[0].upper()}{name[1:]}: {few}, {many}: {verdict}."
 
 
 def _on_rejection(rows: Sequence[Run]) -> list[str]:
     told = ", ".join(
-        f"{100 * row['accepted']:.1f} % at {row['max']} ({row['mean_tries']:.1f} tries)"
+        f"{100 * row['accepted']:.1f} % at {row['max']} ("
+        + (f"{row['accuracy_of_taken']:.1f} % of these right; " if row["accepted"] else "")
+        + f"{row['mean_tries']:.1f} tries)"
         for row in rows
     )
     return [f"Answers that rejection sampling took: {told}; the others are wrong."] if rows else []
@@ -195,6 +192,26 @@ def _on_votes(found: Results, config: EvaluateConfig) -> list[str]:
     return [f"{line}."]
 
 
+def _on_sources(rows: Sequence[Mapping[str, Any]], wait: str) -> list[str]:
+    """Say in which sources the extends are better than none, where both were run."""
+    told = [row for row in rows if row["verdict"]]
+    if len(told) < 2:
+        return []
+    gains = [row for row in told if row["verdict"] == BETTER]
+    named = ", ".join(
+        f"{row['source']} ({row['free']:.0f} to {row['extended']:.0f} %)" for row in gains
+    )
+    return [
+        f"{arm(wait)} x {told[0]['extends']} is better than no extend in {len(gains)} of "
+        f"{len(told)} sources (by chance alone at most {LEVEL / 2 * len(told):.1f})"
+        f"{f': {named}' if named else ''}."
+    ]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _percent(one: Measured) -> str:
     return f"{100 * fmean(one.correct):.1f} %"
 
@@ -205,6 +222,8 @@ def _change(one: Measured, before: Measured, seed: int) -> str:
 
 def _told(row: Mapping[str, Any], other: str = "") -> str:
     """Write a difference and its verdict, on `other` where that is named."""
+    if is_same(row["difference"]):
+        return f"{SAME} as {other}" if other else SAME
     verdict = row["verdict"]
     link = f" {'from' if verdict == UNCLEAR else 'than'} {other}" if other else ""
     return f"{shown(row['difference'])}, {verdict}{link}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from s1_serve.evaluate.report import grids
 from s1_serve.evaluate.report.markup import interval, kept, number, percent
-from s1_serve.evaluate.report.statements import remarks
+from s1_serve.evaluate.report.remarks import remarks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,9 +21,7 @@ def show(
     report: Mapping[str, Any], console: Console, seconds: Mapping[str, float] | None = None
 ) -> None:
     """Print `report` to `console`; `seconds` of an answer, by benchmark and run, where measured."""
-    from rich.console import Console
-
-    wide = Console(file=console.file, width=max(console.width, _WIDTH))
+    wide = widened(console)
     names = dict.fromkeys(row["benchmark"] for row in report["runs"])
     tables = [_runs(report, name, seconds or {}) for name in names]
     tables += [grids.forcing(report), grids.measures(report), grids.ablation(report)]
@@ -31,6 +29,13 @@ def show(
         wide.print(_table(grid))
     for line in (*remarks(report), *report["statements"]):
         console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def widened(console: Console) -> Console:
+    """Give a console of the same file in which a table of runs keeps its lines whole."""
+    from rich.console import Console
+
+    return Console(file=console.file, width=max(console.width, _WIDTH))
 
 
 def _runs(report: Mapping[str, Any], name: str, seconds: Mapping[str, float]) -> grids.Grid:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from s1_serve.evaluate.report.figures.labels import MARKER_SIZE, Names, place
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -36,10 +38,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: what is written over it, and what draws in it."""
+    """One pair of axes: what is written over it, and what draws in it and names points."""
 
     title: str
-    draw: Callable[[Axes], None]
+    draw: Callable[[Axes], Sequence[Names] | None]
 
 
 def drawn(panels: Sequence[Panel], *, columns: int = 1) -> dict[str, bytes]:
@@ -57,10 +59,14 @@ def drawn(panels: Sequence[Panel], *, columns: int = 1) -> dict[str, bytes]:
         every = list(figure.subplots(num_rows, columns, squeeze=False).flat)
         for axes in every[len(panels) :]:
             axes.remove()
+        named = []
         for axes, panel in zip(every, panels, strict=False):
             _start(axes, panel.title)
-            panel.draw(axes)
+            named.append((axes, panel.draw(axes)))
         _legend(figure, every[: len(panels)])
+        figure.draw_without_rendering()
+        for axes, names in named:
+            place(axes, names or ())
         return {"svg": _svg(figure), "png": _png(figure)}
 
 
@@ -82,7 +88,7 @@ def curve(axes: Axes, rows: Sequence[Mapping[str, Any]], x: str, look: Look) -> 
         ls="--" if look.is_forced else "-",
         marker=look.marker,
         mfc="white" if look.is_forced else look.colour,
-        ms=9 if look.marker == "*" else 5,
+        ms=9 if look.marker == "*" else MARKER_SIZE,
         lw=1.5,
         capsize=2.5,
         elinewidth=0.9,
@@ -95,7 +101,7 @@ def changes(axes: Axes, places: Sequence[float], gaps: Sequence[Any], look: Look
     bars = _bars([(gap["mean"], gap["lo"], gap["hi"]) for gap in gaps])
     style: dict[str, Any] = {
         "marker": look.marker,
-        "ms": 5,
+        "ms": MARKER_SIZE,
         "lw": 0,
         "capsize": 3,
         "elinewidth": 1.4,

@@ -23,7 +23,7 @@ from s1_serve.evaluate.config import (
 )
 from s1_serve.evaluate.report.figures import canvas
 from s1_serve.evaluate.report.figures.canvas import GREY, Look, Panel
-from s1_serve.evaluate.report.figures.labels import Point, name_points
+from s1_serve.evaluate.report.figures.labels import Names, Point
 from s1_serve.evaluate.report.runs import Run
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ CONTROLS = {
     "tokens": {TOKENS: ASKED, TOKENS + FORCED: ASKED_AND_FORCED},
     "steps": {STEPS: ASKED, STEPS + FORCED: ASKED_AND_FORCED},
     "short or long": {CLASSES: ASKED, CLASSES + FORCED: ASKED_AND_FORCED},
-    "rejection": {REJECTION: Look("rejection sampling", "#b3261e", "s")},
+    "rejection": {REJECTION: Look("rejection (not taken: wrong)", "#b3261e", "s")},
 }
 THINKING, TOTAL = "mean_thinking_tokens", "mean_total_tokens"
 AXES = {
@@ -80,7 +80,7 @@ def line_of_direct_answering(rows: Sequence[Run]) -> Run | None:
     return next(iter(direct + cut), None)
 
 
-def _thinking(rows: Sequence[Run], wait: str, axes: Axes) -> None:
+def _thinking(rows: Sequence[Run], wait: str, axes: Axes) -> list[Names]:
     """Draw budgets, extends beyond the natural end, and thinking left alone."""
     budgets, extends = _forced(rows, wait)
     alone = [row for row in rows if row["method"] == NONE]
@@ -89,11 +89,10 @@ def _thinking(rows: Sequence[Run], wait: str, axes: Axes) -> None:
     canvas.curve(axes, alone, THINKING, Look("no forcing", "#1c1c1c", "*"))
     drawn = [*budgets, *extends, *alone]
     _finish(axes, drawn, rows, THINKING)
-    ends = _ends(drawn, THINKING)
-    below = _points(budgets, THINKING, "max")
-    name_points(axes, below, BLUE, ends=ends, is_below=True)
-    above = _points(extends, THINKING, "extends", "×")
-    name_points(axes, above, ORANGE, ends=ends, is_below=False)
+    return [
+        Names(_points(budgets, THINKING, "max"), BLUE),
+        Names(_points(extends, THINKING, "extends"), ORANGE, is_below=False, prefix="×"),
+    ]
 
 
 def _controls(name: str, rows: Sequence[Run], wait: str) -> list[Panel]:
@@ -106,22 +105,29 @@ def _controls(name: str, rows: Sequence[Run], wait: str) -> list[Panel]:
     ]
 
 
-def _controlled(rows: Sequence[Run], wait: str, looks: Mapping[str, Look], axes: Axes) -> None:
+def _controlled(
+    rows: Sequence[Run], wait: str, looks: Mapping[str, Look], axes: Axes
+) -> list[Names]:
     """Draw one way to control thinking; budget forcing passes behind it in grey."""
     budgets, extends = _forced(rows, wait)
     behind = budgets or extends
     name = "maximum (budget)" if budgets else f'extends by "{wait}"'
     canvas.curve(axes, behind, THINKING, Look(name, "#a5a5a5", "."))
     own = [row for row in rows if row["method"] in looks]
+    names = []
     for method, look in looks.items():
-        canvas.curve(axes, [row for row in own if row["method"] == method], THINKING, look)
+        members = [row for row in own if row["method"] == method]
+        canvas.curve(axes, members, THINKING, look)
+        names.append(Names(_points(members, THINKING, _asked(method)), look.colour))
     canvas.token_axis(axes, _positions(own, THINKING), "mean thinking tokens (log2)", 6)
     low, high = axes.get_xlim()
     shown = own + [row for row in behind if low <= (row[THINKING] or 0) <= high]
     canvas.accuracy_axis(axes, _bounds(shown, THINKING))
+    grey = _points(behind, THINKING, "max" if budgets else "extends")
+    return [*names, Names(grey, GREY, is_below=False, prefix="" if budgets else "×")]
 
 
-def _parallel(rows: Sequence[Run], wait: str, axes: Axes) -> None:
+def _parallel(rows: Sequence[Run], wait: str, axes: Axes) -> list[Names]:
     """Draw sequential against parallel thinking by all tokens that one answer costs."""
     budgets, extends = _forced(rows, wait)
     votes = [row for row in rows if row["method"] == MAJORITY]
@@ -130,8 +136,7 @@ def _parallel(rows: Sequence[Run], wait: str, axes: Axes) -> None:
     canvas.curve(axes, votes, TOTAL, Look("parallel: majority of k", GREEN, "D"))
     drawn = [*budgets, *extends, *votes]
     _finish(axes, drawn, rows, TOTAL)
-    points = _points(votes, TOTAL, "samples_per_question", "k=")
-    name_points(axes, points, GREEN, ends=_ends(drawn, TOTAL), is_below=True)
+    return [Names(_points(votes, TOTAL, "samples_per_question"), GREEN, prefix="k=")]
 
 
 def _extends(compared: Sequence[Run]) -> list[Panel]:
@@ -188,13 +193,18 @@ def _positions(rows: Sequence[Run], x: str) -> list[float]:
 
 
 def _bounds(rows: Sequence[Run], x: str) -> list[float]:
-    return [y for _, y in _ends(rows, x)]
+    return [end for row in rows if row[x] for end in row["interval"]]
 
 
-def _ends(rows: Sequence[Run], x: str) -> list[tuple[float, float]]:
-    return [(row[x], end) for row in rows if row[x] for end in row["interval"]]
+def _points(rows: Sequence[Run], x: str, setting: str) -> list[Point]:
+    """Give the points that have a place, named by one of their settings."""
+    return [
+        Point(row[x], row["accuracy"], row["interval"], str(row[setting])) for row in rows if row[x]
+    ]
 
 
-def _points(rows: Sequence[Run], x: str, number: str, prefix: str = "") -> list[Point]:
-    """Give what names points by their setting."""
-    return [Point(row[x], row["accuracy"], row[number], prefix) for row in rows if row[x]]
+def _asked(method: str) -> str:
+    """Say which setting tells the runs of another way to control thinking apart."""
+    if method == REJECTION:
+        return "max"
+    return "control" if method.removesuffix(FORCED) == CLASSES else "limit"
