@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from s1_core import artifacts
 from s1_core.records import Attempt, Example, Question, Trace, question_id
 
 
@@ -42,3 +44,16 @@ def example(text: str = "What is 2 + 3?", **fields: Any) -> Example:
         "thinking_tokens": 5,
     }
     return Example(**({"question_id": question_id(text), "question": text} | values | fields))
+
+
+def sums(out: Path, count: int, **fields: Any) -> Path:
+    """Write a benchmark of sums as a questions artifact, named as its folder."""
+    rows = [
+        question(
+            f"What is {n} plus {n * n}?", **{"answer": str(n + n * n), "solution": None, **fields}
+        )
+        for n in range(count)
+    ]
+    with artifacts.create(out, kind="questions", config={"benchmark": out.name}) as draft:
+        draft.write("questions", rows, Question)
+    return out

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from factories import sums
 from integration.serve.proxy import proxied
 from s1_core import artifacts, chat
 from s1_core.errors import Interrupted, UserError
-from s1_core.records import Question, question_id
 from s1_serve.config import ServeConfig
 from s1_serve.evaluate import __main__ as evaluate
 from s1_serve.evaluate.config import EvaluateConfig
@@ -41,21 +41,9 @@ EVERY = {
 }  # fmt: skip
 
 
-def write_questions(out, count, **changes):
-    rows = []
-    for n in range(count):
-        text = f"What is {n} plus {n * n}?"
-        values = {"id": question_id(text), "question": text, "answer": str(n + n * n)}
-        blank = {"solution": None, "cot_type": "math", "source_type": "test", "metadata": "{}"}
-        rows.append(Question(**{**values, **blank, **changes}))
-    with artifacts.create(out, kind="questions", config={"benchmark": out.name}) as draft:
-        draft.write("questions", rows, Question)
-    return out
-
-
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory):
-    return write_questions(tmp_path_factory.mktemp("bench") / "sums", 10)
+    return sums(tmp_path_factory.mktemp("bench") / "sums", 10)
 
 
 def evaluation(model, questions, out, **changes):
@@ -367,8 +355,8 @@ def test_a_budget_that_does_not_fit_is_refused_before_anything_runs(
 
 
 def test_a_question_without_room_counts_as_wrong_where_that_is_said(engine, model_folder, tmp_path):
-    questions = write_questions(tmp_path / "long", 2)
-    long = write_questions(tmp_path / "longer", 1, question="12 " * 600, id="f" * 16)
+    questions = sums(tmp_path / "long", 2)
+    long = sums(tmp_path / "longer", 1, question="12 " * 600, id="f" * 16)
     both = (str(questions), str(long))
     changes = {"methods": ("budget",), "benchmark": both}
     with pytest.raises(UserError, match=r"of longer: no room .* --too_long wrong"):
@@ -389,7 +377,7 @@ def test_a_question_without_room_counts_as_wrong_where_that_is_said(engine, mode
     ],
 )
 def test_benchmarks_that_cannot_be_graded_are_refused(model_folder, tmp_path, change, message):
-    questions = write_questions(tmp_path / "questions", 2, **change)
+    questions = sums(tmp_path / "questions", 2, **change)
     with pytest.raises(UserError, match=message):
         evaluate.main(evaluation(model_folder, questions, tmp_path / "r"))
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from factories import sums
 from s1_core import artifacts
-from s1_core.records import Attempt, Question, question_id
+from s1_core.records import Attempt, Question
 from s1_serve import attempts, client
 from s1_serve.config import AskConfig, AttemptsConfig, ServeConfig
 
@@ -11,21 +12,9 @@ pytestmark = pytest.mark.engine
 SERVE = ServeConfig(kv_cache_gib=0.01, max_num_seqs=64)
 
 
-def write_questions(out, count, **changes):
-    rows = []
-    for n in range(count):
-        text = f"What is {n} plus {n * n}?"
-        values = {"id": question_id(text), "question": text, "answer": str(n + n * n)}
-        blank = {"solution": None, "cot_type": "math", "source_type": "test", "metadata": "{}"}
-        rows.append(Question(**{**values, **blank, **changes}))
-    with artifacts.create(out, kind="questions", config={"benchmark": "sums"}) as draft:
-        draft.write("questions", rows, Question)
-    return out
-
-
 @pytest.fixture(scope="module")
 def questions(tmp_path_factory):
-    return write_questions(tmp_path_factory.mktemp("bench") / "questions", 10)
+    return sums(tmp_path_factory.mktemp("bench") / "questions", 10)
 
 
 def test_attempts_answer_every_question_and_are_written_once(
@@ -47,7 +36,7 @@ def test_attempts_answer_every_question_and_are_written_once(
 
 
 def test_a_question_too_long_for_the_context_is_an_empty_attempt(engine, model_folder, tmp_path):
-    questions = write_questions(tmp_path / "questions", 1, question="12 " * 600)
+    questions = sums(tmp_path / "questions", 1, question="12 " * 600)
     out = tmp_path / "attempts"
     attempts.main(
         AttemptsConfig(questions=str(questions), model=str(model_folder), out=str(out), serve=SERVE)

@@ -39,7 +39,9 @@ def draw(rows: Sequence[Row]) -> dict[str, bytes]:
         line[0].set_ylabel("accuracy (%)")
         line[0].set_title(name, loc="left")
         line[1].set_title("bars: 95 % interval over questions", loc="right", fontsize=9)
-        line[1].legend(loc="best", edgecolor="none", framealpha=0.9)
+    families = len({row["family"] for row in rows})
+    lines, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper center", ncols=families, edgecolor="none")
     drawn = {form: _saved(figure, form) for form in ("svg", "png")}
     pyplot.close(figure)
     return drawn
@@ -79,7 +81,7 @@ def _log_axis(axes: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_xscale("log", base=2)
-    axes.margins(x=0.09)
+    axes.margins(x=0.13)
     low, high = axes.get_xlim()
     axes.xaxis.set_major_locator(LogLocator(base=2, subs=(1.0, 1.5) if high < 16 * low else (1.0,)))
     axes.xaxis.set_minor_locator(NullLocator())
