@@ -361,7 +361,7 @@ def test_an_endpoint_without_budgets_stays_what_vllm_is(service, engine, capfd, 
         spoken.append((out.rstrip(), err.rpartition(",")[0]))
     assert spoken[0][1] == spoken[1][1] and " answer tokens" in spoken[0][1]
     with pytest.raises(UserError, match="answers 400"):
-        endpoint._call("POST", COMPLETIONS, {"model": endpoint.model, "max_tokens": -5})
+        endpoint.call("POST", COMPLETIONS, {"model": endpoint.model, "max_tokens": -5})
     port = int(service.url.rpartition(":")[2])
     with pytest.raises(UserError, match=f"{port} is in use"):
         verb.bind("127.0.0.1", port)
@@ -370,7 +370,7 @@ def test_an_endpoint_without_budgets_stays_what_vllm_is(service, engine, capfd, 
 def _endpoint(*arguments, keeps_budgets):
     endpoint = Endpoint(*arguments)
     assert endpoint.keeps_budgets
-    endpoint.keeps_budgets = keeps_budgets
+    endpoint.thinking = endpoint.thinking if keeps_budgets else None
     return endpoint
 
 

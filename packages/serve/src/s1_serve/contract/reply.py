@@ -11,6 +11,7 @@ from typing import Any
 
 from s1_serve.contract.api import Dialect
 from s1_serve.contract.exchange import Exchange
+from s1_serve.contract.thought import Thought
 
 Json = dict[str, Any]
 
@@ -73,8 +74,15 @@ class Reply:
             return
         if choice.get("finish_reason") is not None:
             choice["thinking"] = thoughts[index].summary
-        elif self._marks and thoughts[0].is_forced and "delta" in choice:
+        elif self._marks and thoughts[0].has_mark_due and "delta" in choice:
+            self._mark(thoughts[0], choice)
+
+    def _mark(self, thought: Thought, choice: Json) -> None:
+        """Mark a piece that may hold text of an extend, and go on until some text was there."""
+        delta = choice["delta"]
+        if not delta.get("content"):
             choice["forced"] = True
+        thought.has_mark_due = not (delta.get("reasoning") or delta.get("content"))
 
     @property
     def _marks(self) -> bool:

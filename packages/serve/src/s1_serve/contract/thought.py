@@ -29,6 +29,8 @@ class Thought:
     """Seconds until the first token behind the end or cut string."""
     is_forced: bool = False
     """The newest tokens are of an extend string."""
+    has_mark_due: bool = False
+    """Some tokens of an extend string have not been seen as text: their characters may wait."""
     _answer_at: int | None = None
 
     def hear(self, token_ids: Sequence[int], reason: str | None, *, is_delta: bool) -> None:
@@ -49,6 +51,7 @@ class Thought:
             at < len(self.ids) and before < at + len(self.plan.extend_ids(newest - nth))
             for nth, at in enumerate(decided.extended_at)
         )
+        self.has_mark_due |= self.is_forced
         if self.answer_after_s is None and self._has_answered(decided):
             self.answer_after_s = time.monotonic() - self.started
 
