@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from processes import alive
 from s1_core import artifacts
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,5 +53,18 @@ def kill_behind_step(step: int, run: Path, train: tuple[object, ...]) -> None:
     while not log.is_file() or log.read_text().count("\n") <= step:
         assert process.poll() is None, "training ended before it could be killed"
         time.sleep(0.02)
+    running = members(process.pid)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    # Behind `just` the training itself takes a moment to go, and holds its folder until then.
+    deadline = time.monotonic() + 30
+    while any(map(alive, running)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def members(group: int) -> list[int]:
+    """List the processes of a group."""
+    command = ["ps", "-A", "-o", "pid=,pgid="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    pairs = (map(int, line.split()) for line in listed.splitlines())
+    return [pid for pid, of in pairs if of == group]
