@@ -10,12 +10,13 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from s1_core.errors import UserError
+from s1_core.line_log import LineLog
 from s1_data.endpoint.replies import Reply
 from s1_data.endpoint.shard import Shard
 from s1_data.endpoint.spending import FREE, Charge
@@ -48,14 +49,14 @@ class Ledger:
 
 def read(folder: Path) -> dict[str, Ledger]:
     """Read the files of a folder by their shard's name; an absent folder is empty."""
-    return {path.stem: _ledger(path) for path in sorted(folder.glob("*.jsonl"))}
+    return {path.stem: _read(path) for path in sorted(folder.glob("*.jsonl"))}
 
 
 class Journal:
     """The file of one shard, open for appending, and what all files of the folder know."""
 
-    def __init__(self, descriptor: int, shard: Shard, ledgers: dict[str, Ledger]) -> None:
-        self._descriptor, self._size = descriptor, os.fstat(descriptor).st_size
+    def __init__(self, log: LineLog, shard: Shard, ledgers: dict[str, Ledger]) -> None:
+        self._log = log
         self.replies = {key: r for found in ledgers.values() for key, r in found.replies.items()}
         self.spent = ledgers[shard.name].spent
         layout = f"-of-{shard.count}"
@@ -65,33 +66,23 @@ class Journal:
 
     def begin(self, reserved: Charge) -> None:
         """Note that a call starts, so that a kill cannot hide what it may cost."""
-        self._append({"begun": reserved.values})
+        self._log.append({"begun": reserved.values})
 
     def finish(self, key: str, reply: Reply, reserved: Charge, charged: Charge) -> None:
         """Keep a reply; it is on disk when this returns."""
-        self._append(
+        self._log.append(
             {"ended": reserved.values, "charged": charged.values, "key": key}
-            | {"reply": asdict(reply)}
+            | {"reply": asdict(reply)},
+            is_synced=True,
         )
-        os.fsync(self._descriptor)
         self.replies[key] = reply
 
     def break_off(self, complaint: str, reserved: Charge, charged: Charge) -> None:
         """Note a call that brought no reply, and what it cost all the same."""
-        self._append({"ended": reserved.values, "charged": charged.values, "complaint": complaint})
-        if charged != FREE:
-            os.fsync(self._descriptor)
-
-    def _append(self, entry: dict[str, object]) -> None:
-        line = json.dumps(entry).encode() + b"\n"
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._descriptor, line[written:])
-        except OSError:  # a full disk: leave whole lines only
-            os.ftruncate(self._descriptor, self._size)
-            raise
-        self._size += len(line)
+        self._log.append(
+            {"ended": reserved.values, "charged": charged.values, "complaint": complaint},
+            is_synced=charged != FREE,
+        )
 
 
 @contextmanager
@@ -101,10 +92,11 @@ def opened(folder: Path, shard: Shard) -> Iterator[Journal]:
     path = (folder / f"{shard.name}.jsonl").resolve()
     with _locked(path) as descriptor:
         # Our own file is read by this descriptor: closing another one would drop the lock.
-        own = _own(descriptor)
+        log = LineLog(descriptor)
+        own = _ledger(log.read())
         others = (other for other in sorted(folder.glob("*.jsonl")) if other.stem != shard.name)
-        ledgers = {other.stem: _ledger(other) for other in others} | {shard.name: own}
-        yield Journal(descriptor, shard, ledgers)
+        ledgers = {other.stem: _read(other) for other in others} | {shard.name: own}
+        yield Journal(log, shard, ledgers)
 
 
 @contextmanager
@@ -128,21 +120,13 @@ def _locked(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _own(descriptor: int) -> Ledger:
-    """Read our file and cut off a torn end, lest the next line be glued to it."""
-    ledger, end = Ledger(), 0
-    with open(descriptor, "rb", closefd=False) as stream:
-        for line in stream:
-            if line.endswith(b"\n"):
-                ledger.take(line)
-                end += len(line)
-    os.ftruncate(descriptor, end)
-    return ledger
-
-
-def _ledger(path: Path) -> Ledger:
-    ledger = Ledger()
+def _read(path: Path) -> Ledger:
     with path.open("rb") as stream:
-        for line in stream:
-            ledger.take(line)
+        return _ledger(stream)
+
+
+def _ledger(lines: Iterable[bytes]) -> Ledger:
+    ledger = Ledger()
+    for line in lines:
+        ledger.take(line)
     return ledger

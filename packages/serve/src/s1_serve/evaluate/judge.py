@@ -22,6 +22,7 @@ import httpx
 
 from s1_core import cli
 from s1_core.errors import UserError
+from s1_core.line_log import LineLog
 
 KEY_VARIABLE = "S1_JUDGE_API_KEY"
 VERDICTS = {"Yes": True, "No": False}
@@ -64,25 +65,17 @@ class Case:
 
 
 class Journal:
-    """Verdicts by key in a file, one JSON line each; a line torn by a kill was never written."""
+    """Verdicts by key in a file, one JSON line each."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as stream:
-            stream.seek(0)
-            lines = [line for line in stream if line.endswith(b"\n")]
-            stream.truncate(sum(map(len, lines)))
-        entries = map(json.loads, lines)
+        self._log, self._lock = LineLog.open(path), threading.Lock()
+        entries = map(json.loads, self._log.read())
         self.verdicts: dict[str, bool | None] = {e["key"]: e["verdict"] for e in entries}
 
     def put(self, key: str, verdict: bool | None, reply: str) -> None:
         """Keep a verdict and what was said; it is on disk when this returns."""
-        entry = {"key": key, "verdict": verdict, "reply": reply}
-        with self._lock, self._path.open("ab") as stream:
-            stream.write(json.dumps(entry).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        with self._lock:
+            self._log.append({"key": key, "verdict": verdict, "reply": reply}, is_synced=True)
             self.verdicts[key] = verdict
 
 
