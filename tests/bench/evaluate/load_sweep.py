@@ -21,13 +21,14 @@ from s1_data import bank
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.work import Done, Job, K
 from s1_serve.config import EXTEND_WITH, ServeConfig
-from s1_serve.engine import Engine, quiet
+from s1_serve.engine import Engine
 from s1_serve.evaluate.config import BUDGET, EXTENDS, EvaluateConfig
 from s1_serve.evaluate.run.runner import Run, Runner
 from s1_serve.evaluate.run.tokens import Speech, Tokens
 from s1_serve.evaluate.samples import Sample
 from s1_serve.evaluate.settings import Setting, settings
 from s1_serve.model import open_model
+from s1_serve.options import quiet
 
 TITLE = "a sweep on 200 held-out questions: every setting alone against shared answers"
 MODEL = "S1_BENCH_MODEL"

@@ -12,8 +12,9 @@ from s1_core import chat
 from s1_serve.budget.plan import Limits, Plan, delimiters, resolve
 from s1_serve.completions import CompletionRequest, Sampling
 from s1_serve.config import ServeConfig, ThinkingBudget
-from s1_serve.engine import Engine, quiet
+from s1_serve.engine import Engine
 from s1_serve.model import open_model
+from s1_serve.options import quiet
 
 TITLE = "a maximum of 40 thinking tokens and 16 more, 16 at a time (CPU, float32, 157M parameters)"
 PEER = "greedy, no forcing"

@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 
 from s1_serve.config import ServeConfig
-from s1_serve.engine import engine_options, quiet
 from s1_serve.model import open_model
+from s1_serve.options import engine_options, quiet
 
 TITLE = "streams of 64 tokens, 16 at a time, over HTTP (CPU, float32)"
 _NUM, _AT_ONCE, _TOKENS, _ROUNDS = 48, 16, 64, 4

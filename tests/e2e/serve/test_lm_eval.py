@@ -19,9 +19,9 @@ from s1_core import artifacts, chat
 from s1_core.records import Question
 from s1_serve.budget.plan import Limits, delimiters, resolve
 from s1_serve.config import ServeConfig, ThinkingBudget
-from s1_serve.engine import quiet
 from s1_serve.evaluate import samples
 from s1_serve.evaluate.samples import Sample
+from s1_serve.options import quiet
 
 pytestmark = [
     pytest.mark.slow, pytest.mark.engine, pytest.mark.multiprocess, pytest.mark.timeout(1800),

@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from s1_serve.config import ServeConfig
-from s1_serve.engine import Engine, quiet
+from s1_serve.engine import Engine
 from s1_serve.model import open_model
+from s1_serve.options import quiet
 
 quiet()
 

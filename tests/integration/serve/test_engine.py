@@ -14,8 +14,9 @@ from s1_serve.budget import loop
 from s1_serve.budget.plan import Limits, delimiters, resolve
 from s1_serve.completions import CompletionRequest, Sampling
 from s1_serve.config import ServeConfig, ThinkingBudget
-from s1_serve.engine import Engine, describe
+from s1_serve.engine import Engine
 from s1_serve.model import open_model
+from s1_serve.options import describe
 
 pytestmark = pytest.mark.engine
 

@@ -19,8 +19,9 @@ from s1_core.errors import UserError
 from s1_core.records import Question
 from s1_serve.evaluate import samples
 from s1_serve.evaluate.config import METHODS, EvaluateConfig
-from s1_serve.evaluate.report import assembly, comparisons
+from s1_serve.evaluate.report import assembly, comparisons, terminal
 from s1_serve.evaluate.report.figures import canvas, labels, panels
+from s1_serve.evaluate.report.page import page as page_of
 from s1_serve.evaluate.samples import Measured, Sample
 from s1_serve.evaluate.settings import Setting, direct, settings
 
@@ -146,7 +147,7 @@ def everything(right_by_extends, **changes):
 
 @cache
 def drawn():
-    return assembly.draw(gain_and_loss()[1])
+    return panels.draw(gain_and_loss()[1])
 
 
 @cache
@@ -161,7 +162,7 @@ def by_run(report):
 
 def printed(report):
     out = io.StringIO()
-    assembly.show(report, Console(file=out, width=200))
+    terminal.show(report, Console(file=out, width=200))
     return out.getvalue()
 
 
@@ -240,7 +241,7 @@ def test_a_run_beyond_its_maximum_is_not_scored_and_takes_part_in_nothing():
 def test_a_run_that_is_not_scored_is_in_no_figure():
     ms = [measured(Setting(method="budget", max=m), 10) for m in (4, 16)]
     broken = replace(ms[1], samples=[replace(s, thinking_tokens=21) for s in ms[1].samples])
-    assert assembly.draw(report_of([ms[0], broken])) == assembly.draw(report_of(ms[:1]))
+    assert panels.draw(report_of([ms[0], broken])) == panels.draw(report_of(ms[:1]))
 
 
 def test_an_extend_without_its_minimum_is_not_scored_either():
@@ -248,7 +249,7 @@ def test_an_extend_without_its_minimum_is_not_scored_either():
     report = report_of([one], a_config(methods=("classes+budget",), class_limit=8))
     assert "thought 3 tokens where 8 were the least" in " ".join(report["statements"])
     assert report["metrics"][0]["num_runs"] == 0 and report["metrics"][0]["performance"] is None
-    assert [*assembly.draw(report)] == ["thinking.svg", "thinking.png"]
+    assert [*panels.draw(report)] == ["thinking.svg", "thinking.png"]
 
 
 def test_a_server_that_had_another_budget_in_force_is_named_as_the_reason():
@@ -408,7 +409,7 @@ def test_scaling_is_over_all_pairs_of_budgets_and_extends():
         slopes = [(d - b) / (c - a) for (a, b), (c, d) in pairs if a != c]
         assert row[name] == pytest.approx(sum(slopes) / len(slopes))
     assert (row["num_runs"], row["performance"]) == (6, 75.0)
-    assert "as at maximum 0" in assembly.page(report_of(ms, config), {}, [], {})
+    assert "as at maximum 0" in page_of(report_of(ms, config), {}, [], {})
 
 
 def test_extends_are_compared_to_none_question_by_question():
@@ -496,7 +497,7 @@ def test_where_nothing_is_right_one_sentence_and_one_bound_say_so():
         "0 of 30 right: the bootstrap cannot see more than was drawn; the true rate may be up to "
         "9.5 % (exact 95 % bound)."
     )
-    for text in (assembly.page(report, {}, ms, {"bank": parted}), printed(report)):
+    for text in (page_of(report, {}, ms, {"bank": parted}), printed(report)):
         assert text.count(said) == 1
 
 
@@ -553,7 +554,7 @@ def test_rejection_scales_only_where_every_answer_was_taken(num_taken):
     report = report_of([Measured(few.setting, "bank", rows), all_taken], config)
     (score,), (line, _) = report["metrics"], report["statements"]
     slopes = [score["scaling"], score["scaling_per_1000_tokens"]]
-    page = assembly.page(report, {}, [], {})
+    page = page_of(report, {}, [], {})
     taken = by_run(report)["rejection 8"]["accuracy_of_taken"]
     assert taken == (pytest.approx(100 * 20 / num_taken) if num_taken else None)
     if num_taken == 40:
@@ -603,7 +604,7 @@ def test_the_tables_of_the_paper():
     cells = {row["extend_with"]: row["cells"]["bank"] for row in four["rows"]}
     assert [*cells] == [None, "", "Hmm", "Wait"]
     assert (cells[None]["accuracy"], cells["Wait"]["accuracy"]) == (50.0, 25.0)
-    for text in (printed(report), "".join(assembly.page(report, {}, [], {}))):
+    for text in (printed(report), "".join(page_of(report, {}, [], {}))):
         assert all(f"(Table {n})" in text for n in (1, 3, 4))
 
 
@@ -628,7 +629,7 @@ def test_several_benchmarks_are_named_and_kept_apart():
     assert [f"bank: {line}" for line in alone["statements"]] == [
         line for line in named if line.startswith("bank: ")
     ]
-    page = assembly.page(report, {}, [*other, *ms], questions)
+    page = page_of(report, {}, [*other, *ms], questions)
     assert "<h3>aime</h3>" in page and "<h3>bank</h3>" in page and "<li>bank: " not in page
     assert printed(report).count("accuracy in %, tokens and seconds an answer") == 2
 
@@ -651,10 +652,10 @@ def test_any_methods_any_accuracy_make_a_whole_report(methods, num_questions, nu
         s.label for s in runs if s.method != "majority"
     }
     assert report["schema_version"] == 2 and report["model"] == FACTS["model"]
-    figures = assembly.draw(report)
+    figures = panels.draw(report)
     assert "thinking.png" in figures and ("parallel.svg" in figures) == ("majority" in methods)
     assert ("extends.png" in figures) == ("extends" in methods)
-    page = assembly.page(report, figures, ms, {"bank": questions})
+    page = page_of(report, figures, ms, {"bank": questions})
     assert page.count("<svg") * 2 == len(figures)
     assert "bank" in printed(report)
 
@@ -668,7 +669,7 @@ def test_every_method_alone_makes_a_report_with_its_score():
         wanted = "budget" if method == "extends" else method
         assert [row["method"] for row in report["metrics"]] == [wanted] * (method in scored)
         assert report["runs"] and printed(report)
-        assert assembly.page(report, {}, ms, {"bank": QUESTIONS[:5]})
+        assert page_of(report, {}, ms, {"bank": QUESTIONS[:5]})
 
 
 def test_what_a_reader_must_know_stands_on_page_and_terminal():
@@ -684,7 +685,7 @@ def test_what_a_reader_must_know_stands_on_page_and_terminal():
     one = measured(Setting(method="budget", max=16), 10)
     report = report_of([one], **facts)
     assert {name: report[name] for name in facts} == facts
-    page = assembly.page(report, {}, [one], {"bank": QUESTIONS})
+    page = page_of(report, {}, [one], {"bank": QUESTIONS})
     for text in (page.replace("&lt;", "<").replace("&gt;", ">"), printed(report)):
         assert "Skipped budget: the endpoint <only> chats" in text
         assert "50 greedy answers could share work with others; of 3 made again alone, 1" in text
@@ -696,7 +697,7 @@ def test_what_a_reader_must_know_stands_on_page_and_terminal():
 
 def test_the_page_holds_everything_and_no_markup_of_a_question():
     ms, report = gain_and_loss()
-    text = assembly.page(report, drawn(), ms, {"bank": QUESTIONS})
+    text = page_of(report, drawn(), ms, {"bank": QUESTIONS})
     assert "http" not in text.replace("http://www.w3.org/", "")
     assert text.count("<svg") == 3 and "It never falls." in text and "<mark>Wait</mark>" in text
     assert "What is &lt;20&gt; + 1?" in text and "<20>" not in text
@@ -706,20 +707,20 @@ def test_the_page_holds_everything_and_no_markup_of_a_question():
 def test_nothing_of_a_benchmark_that_is_not_republished_stands_on_the_page():
     ms, report = gain_and_loss()
     told = [{**report["benchmarks"][0], "is_published": False}]
-    text = assembly.page({**report, "benchmarks": told}, drawn(), ms, {"bank": QUESTIONS})
+    text = page_of({**report, "benchmarks": told}, drawn(), ms, {"bank": QUESTIONS})
     assert "bank: not shown: this benchmark's questions are not republished." in text.replace(
         "&#x27;", "'"
     )
     assert "What is" not in text and "gold" not in text and "<pre>" not in text
     shown = [{**report["benchmarks"][0], "is_published": True}]
-    text = assembly.page({**report, "benchmarks": shown}, drawn(), ms, {"bank": QUESTIONS})
+    text = page_of({**report, "benchmarks": shown}, drawn(), ms, {"bank": QUESTIONS})
     assert "What is" in text and "not shown" not in text
 
 
 def test_a_long_trace_is_shortened_on_the_page():
     config, ms = everything({0: 20, 1: 30, 2: 10})
     long = [replace(m, samples=[replace(s, thinking="x" * 9000) for s in m.samples]) for m in ms]
-    text = assembly.page(report_of(ms, config), {}, long, {"bank": QUESTIONS})
+    text = page_of(report_of(ms, config), {}, long, {"bank": QUESTIONS})
     assert "[... 5000 characters ...]" in text and "x" * 3000 not in text
 
 
@@ -728,7 +729,7 @@ def test_figures_are_svg_and_png_and_the_same_each_time():
     assert {*figures} == {
         f"{name}.{form}" for name in ("thinking", "parallel", "extends") for form in ("svg", "png")
     }
-    assert figures == assembly.draw(gain_and_loss()[1])
+    assert figures == panels.draw(gain_and_loss()[1])
     for name, content in figures.items():
         if name.endswith("svg"):
             assert ET.fromstring(content).tag.endswith("svg")
@@ -738,7 +739,7 @@ def test_figures_are_svg_and_png_and_the_same_each_time():
 
 def test_a_name_with_dollars_is_no_mathematics():
     ms = [measured(Setting(method="budget", max=16), 10, benchmark="a $x$ \\frac")]
-    assert assembly.draw(report_of(ms))["thinking.svg"]
+    assert panels.draw(report_of(ms))["thinking.svg"]
 
 
 def written(points, **changes):

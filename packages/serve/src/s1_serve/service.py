@@ -16,8 +16,8 @@ import sys
 from s1_core import cli
 from s1_core.errors import S1Error, UserError
 from s1_serve.config import ServiceConfig
-from s1_serve.engine import quiet
 from s1_serve.model import check_fit, open_model
+from s1_serve.options import quiet
 from s1_serve.server import keys, settings
 
 TARGET = "s1_serve.server.service:S1"

@@ -22,7 +22,7 @@ KIND = "report"
 def main(config: EvaluateConfig) -> None:
     """Write the report, unless it is there already."""
     benchmarks = _benchmarks(config)
-    from s1_serve.evaluate.report import assembly
+    from s1_serve.evaluate.report import terminal
     from s1_serve.evaluate.run.sources import opened
 
     source = opened(config)
@@ -40,7 +40,7 @@ def main(config: EvaluateConfig) -> None:
     questions = {name: _questions(one, config) for name, one in benchmarks.items()}
     with artifacts.create(out, **identity) as draft:
         report, seconds = _write(draft, config, source, questions, benchmarks | others)
-    assembly.show(report, cli.console(), seconds)
+    terminal.show(report, cli.console(), seconds)
     cli.say(f"report: {out / 'report.html'}")
 
 
@@ -90,7 +90,8 @@ def _write(
     inputs: Mapping[str, Artifact],
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Write the report's files; give its content, and the seconds of an answer by run."""
-    from s1_serve.evaluate.report import assembly
+    from s1_serve.evaluate.report import assembly, page
+    from s1_serve.evaluate.report.figures import panels
     from s1_serve.evaluate.run.sweep import Sweep
     from s1_serve.evaluate.samples import Sample
 
@@ -102,11 +103,11 @@ def _write(
     sha256 = artifacts.sha256_of(draft.path / "samples.parquet")
     report["samples"] = {"path": "samples.parquet", "sha256": sha256}
     draft.notes["seconds_per_answer"] = sweep.seconds
-    figures = assembly.draw(report)
+    figures = panels.draw(report)
     for name, content in figures.items():
         (draft.path / name).write_bytes(content)
     draft.write_text("report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    draft.write_text("report.html", assembly.page(report, figures, measured, questions))
+    draft.write_text("report.html", page.page(report, figures, measured, questions))
     return report, sweep.seconds
 
 

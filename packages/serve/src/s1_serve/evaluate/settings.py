@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from s1_core import chat
 from s1_serve.config import ThinkingBudget
@@ -65,7 +67,7 @@ class Setting:
             return f"{self.method} {self.limit if self.control in _NUMBERED else self.control}"
         if self.method == REJECTION:
             return f"rejection {self.max}"
-        return f"{self.num_samples} samples" if self.method == MAJORITY else self.method
+        return SAMPLES if self.method == MAJORITY else self.method
 
     def prompted(self, question: str) -> str:
         """Write what this method asks under a question."""
@@ -73,6 +75,8 @@ class Setting:
 
 
 _NUMBERED = ("tokens", "steps")
+SAMPLES = "samples"
+"""the run whose samples vote"""
 
 
 def settings(config: EvaluateConfig) -> list[Setting]:
@@ -90,13 +94,13 @@ def _runs(config: EvaluateConfig) -> dict[str, list[Setting]]:
         NONE: [Setting(method=NONE, max=None)],
         BUDGET: [Setting(method=BUDGET, max=maximum) for maximum in sorted(config.budgets)],
         EXTENDS: _extended(config),
-        **_prompted(TOKENS, [("tokens", k, k, 0) for k in sorted(config.token_limits)]),
-        **_prompted(STEPS, [("steps", k, -1, 0) for k in sorted(config.step_limits)]),
+        **_prompted(TOKENS, [_told("tokens", k, max=k) for k in sorted(config.token_limits)]),
+        **_prompted(STEPS, [_told("steps", k) for k in sorted(config.step_limits)]),
         **_prompted(
             CLASSES,
             [
-                ("short", None, config.class_limit, 0),
-                ("long", None, -1, config.class_limit or 0),
+                _told("short", max=config.class_limit),
+                _told("long", min=config.class_limit or 0),
             ],
         ),
         REJECTION: [
@@ -126,17 +130,14 @@ def _extended(config: EvaluateConfig) -> list[Setting]:
     ]
 
 
-def _prompted(
-    method: str, controls: list[tuple[str, int | None, int | None, int]]
-) -> dict[str, list[Setting]]:
-    """Give the runs of a control by prompt, left alone and forced: (control, limit, max, min)."""
+def _told(control: str, limit: int | None = None, **forced: Any) -> Setting:
+    """Give a run that the prompt controls, and what is forced where it is forced too."""
+    return Setting(method="", control=control, limit=limit, **forced)
+
+
+def _prompted(method: str, runs: Sequence[Setting]) -> dict[str, list[Setting]]:
+    """Give the runs of a control by prompt, left alone and forced."""
     return {
-        method: [
-            Setting(method=method, max=-1, control=control, limit=limit)
-            for control, limit, _, _ in controls
-        ],
-        method + FORCED: [
-            Setting(method=method + FORCED, max=most, min=fewest, control=control, limit=limit)
-            for control, limit, most, fewest in controls
-        ],
+        method: [replace(run, method=method, max=-1, min=0) for run in runs],
+        method + FORCED: [replace(run, method=method + FORCED) for run in runs],
     }

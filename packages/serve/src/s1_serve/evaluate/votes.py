@@ -17,6 +17,7 @@ from s1_core import metrics
 from s1_core.answers import normalise
 from s1_core.errors import UserError
 from s1_serve.evaluate.config import TIES
+from s1_serve.evaluate.samples import Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +93,18 @@ def vote(
     if tie == "shortest":
         leaders = [min(leaders, key=lambda places: min((lengths[at], at) for at in places))]
     return sum(right[at] for places in leaders for at in places) / (most * len(leaders))
+
+
+def credit(samples: Sequence[Sample], tie: str) -> float:
+    """Give the credit of a vote over samples of one question; one alone is right or wrong."""
+    if len(samples) == 1:
+        return float(samples[0].is_correct)
+    return vote(
+        [sample.extracted for sample in samples],
+        [sample.is_correct for sample in samples],
+        [sample.output_tokens for sample in samples],
+        tie,
+    )
 
 
 class Pool:

@@ -35,8 +35,8 @@ from s1_serve.budget.request import Board
 from s1_serve.config import ServeConfig, ServiceConfig
 from s1_serve.contract.api import Dialect
 from s1_serve.contract.schema import documented
-from s1_serve.engine import budget_options, describe, engine_options
 from s1_serve.model import Model
+from s1_serve.options import budget_options, describe, engine_options
 from s1_serve.server import parser, probe
 from s1_serve.server.thinker import Planner, Thinker
 

@@ -21,8 +21,8 @@ from s1_core import cli
 from s1_core.errors import S1Error, UserError
 from s1_serve.budget.request import Board
 from s1_serve.contract.middleware import Contract
-from s1_serve.engine import quiet
 from s1_serve.model import check_fit, open_model
+from s1_serve.options import quiet
 from s1_serve.server import access, settings
 from s1_serve.server.telemetry import Telemetry
 

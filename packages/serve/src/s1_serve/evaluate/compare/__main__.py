@@ -12,48 +12,44 @@ from s1_core import cli
 from s1_serve.evaluate.compare.config import CompareConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from s1_serve.evaluate.report.grids import Grid
 
 
 def main(config: CompareConfig) -> None:
     """Show the rows and what to beware of."""
     from s1_serve.evaluate.compare import paired
-    from s1_serve.evaluate.report.terminal import widened
+    from s1_serve.evaluate.report import terminal
 
     a, b = paired.read(Path(config.report_a)), paired.read(Path(config.report_b))
     rows = paired.compared(a, b, config.seed)
     if config.json:
         sys.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     else:
-        console = widened(cli.console())
+        console = terminal.widened(cli.console())
         for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
-            console.print(_table(benchmark, rows))
+            console.print(terminal.table(_grid(benchmark, rows)))
     for line in paired.remarks(a, b, rows):
         cli.say(line)
 
 
-def _table(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
+def _grid(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
+    from s1_serve.evaluate.report.grids import Grid
+    from s1_serve.evaluate.report.markup import change, number
 
-    table = Table(title=escape(f"{benchmark}: b less a"), box=box.SIMPLE)
-    table.add_column("run")
-    for head in ("a %", "b %", "points, 95 % interval", "flips"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for row in rows:
-        if row["benchmark"] == benchmark:
-            gap = row["difference"]
-            table.add_row(
-                escape(row["run"]),
-                f"{row['accuracy_a']:.1f}",
-                f"{row['accuracy_b']:.1f}",
-                escape(f"{gap['mean']:+.1f} [{gap['lo']:+.1f}, {gap['hi']:+.1f}]"),
-                f"+{row['gained']} -{row['lost']}",
-                row["verdict"],
-            )
-    return table
+    head = ("run", "a %", "b %", "points, 95 % interval", "flips", "verdict")
+    cells = [
+        [
+            row["run"],
+            number(row["accuracy_a"]),
+            number(row["accuracy_b"]),
+            change(row["difference"]),
+            f"+{row['gained']} -{row['lost']}",
+            row["verdict"],
+        ]
+        for row in rows
+        if row["benchmark"] == benchmark
+    ]
+    return Grid(f"{benchmark}: b less a", head, cells)
 
 
 if __name__ == "__main__":

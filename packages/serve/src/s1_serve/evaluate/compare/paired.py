@@ -18,7 +18,7 @@ from s1_serve.evaluate.config import MAJORITY
 from s1_serve.evaluate.report.assembly import REPORT_VERSION
 from s1_serve.evaluate.report.comparisons import LEVEL, UNCLEAR, compare
 from s1_serve.evaluate.samples import Sample
-from s1_serve.evaluate.votes import vote
+from s1_serve.evaluate.votes import credit
 
 Key = tuple[str, str]
 Credits = dict[str, float]
@@ -132,9 +132,9 @@ def _grouped(samples: Sequence[Sample]) -> dict[Key, dict[str, list[Sample]]]:
 
 
 def _each(
-    groups: Mapping[str, Sequence[Sample]], credit: Callable[[Sequence[Sample]], float]
+    groups: Mapping[str, Sequence[Sample]], earned: Callable[[Sequence[Sample]], float]
 ) -> Credits:
-    return {name: credit(groups[name]) for name in sorted(groups)}
+    return {name: earned(groups[name]) for name in sorted(groups)}
 
 
 def _mean(group: Sequence[Sample]) -> float:
@@ -142,12 +142,7 @@ def _mean(group: Sequence[Sample]) -> float:
 
 
 def _voted(size: int, tie: str) -> Callable[[Sequence[Sample]], float]:
-    return lambda group: vote(
-        [sample.extracted for sample in group[:size]],
-        [sample.is_correct for sample in group[:size]],
-        [sample.output_tokens for sample in group[:size]],
-        tie,
-    )
+    return lambda group: credit(group[:size], tie)
 
 
 def _check_questions(benchmark: str, a: Credits, b: Credits) -> None:

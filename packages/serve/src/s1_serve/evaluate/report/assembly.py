@@ -12,14 +12,9 @@ from typing import Any
 from s1_core.records import Question
 from s1_serve.evaluate.config import BUDGET, EXTENDS, EvaluateConfig
 from s1_serve.evaluate.report import comparisons, statements
-from s1_serve.evaluate.report.figures.panels import draw
-from s1_serve.evaluate.report.page import page
 from s1_serve.evaluate.report.runs import Results, results
 from s1_serve.evaluate.report.scores import FAMILIES, scores, with_control
-from s1_serve.evaluate.report.terminal import show
 from s1_serve.evaluate.samples import Measured
-
-__all__ = ["assemble", "draw", "page", "show"]
 
 REPORT_VERSION = 2
 ABLATED_EXTENDS = 2

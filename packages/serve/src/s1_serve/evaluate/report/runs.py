@@ -15,7 +15,7 @@ from s1_core import metrics
 from s1_serve.evaluate.config import EXTENDS, MAJORITY, NONE, REJECTION, EvaluateConfig
 from s1_serve.evaluate.samples import Measured, Sample, audit
 from s1_serve.evaluate.settings import direct, settings
-from s1_serve.evaluate.votes import vote
+from s1_serve.evaluate.votes import credit
 
 Run = dict[str, Any]
 Groups = list[Sequence[Sample]]
@@ -68,7 +68,7 @@ def results(measured: Sequence[Measured], config: EvaluateConfig) -> list[Result
 
 def credits(one: Measured, size: int, tie: str) -> list[float]:
     """Give what each question earns: its answer, or a vote over its first samples."""
-    return [_credit(group, tie) for group in _groups(one, size)]
+    return [credit(group, tie) for group in _groups(one, size)]
 
 
 def takes_all(rows: Sequence[Run]) -> bool:
@@ -175,14 +175,3 @@ def _acceptance(one: Measured) -> Run:
 def _groups(one: Measured, size: int) -> Groups:
     per = one.setting.num_samples
     return [one.samples[at : at + size] for at in range(0, len(one.samples), per)]
-
-
-def _credit(group: Sequence[Sample], tie: str) -> float:
-    if len(group) == 1:
-        return float(group[0].is_correct)
-    return vote(
-        [sample.extracted for sample in group],
-        [sample.is_correct for sample in group],
-        [sample.output_tokens for sample in group],
-        tie,
-    )

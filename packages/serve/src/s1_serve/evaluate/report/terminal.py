@@ -26,7 +26,7 @@ def show(
     tables = [_runs(report, name, seconds or {}) for name in names]
     tables += [grids.forcing(report), grids.measures(report), grids.ablation(report)]
     for grid in grids.narrowed(tables):
-        wide.print(_table(grid))
+        wide.print(table(grid))
     for line in (*remarks(report), *report["statements"]):
         console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
 
@@ -56,16 +56,17 @@ def _runs(report: Mapping[str, Any], name: str, seconds: Mapping[str, float]) ->
     return grids.Grid(f"{name}: accuracy in %, tokens and seconds an answer", head, rows)
 
 
-def _table(grid: grids.Grid) -> Table:
+def table(grid: grids.Grid) -> Table:
+    """Lay a grid out for a console."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(grid.title), title_justify="left", box=box.SIMPLE, padding=(0, 1))
+    laid = Table(title=Text(grid.title), title_justify="left", box=box.SIMPLE, padding=(0, 1))
     for at, name in enumerate(grid.head):
         is_name = at < grid.num_names
         justify: Literal["left", "right"] = "left" if is_name else "right"
-        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=not is_name)
+        laid.add_column(Text(name), justify=justify, overflow="fold", no_wrap=not is_name)
     for row in grid.rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+        laid.add_row(*(Text(cell) for cell in row))
+    return laid

@@ -221,8 +221,7 @@ def _chosen(run: Run) -> tuple[Question, ...]:
 
 def _found(run: Run, entries: Sequence[Entry]) -> Found:
     seconds = fmean(entry.seconds for entry in entries)
-    # More samples give a run another name, but not other samples.
-    return Found(run, [replace(e.sample, run=run.setting.label) for e in entries], seconds)
+    return Found(run, [entry.sample for entry in entries], seconds)
 
 
 def _sample(unit: Unit, taken: Taken) -> Sample:

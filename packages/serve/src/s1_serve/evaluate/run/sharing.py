@@ -6,6 +6,7 @@ equal answers; nothing else is assumed, so whoever asks sees what the engine wou
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -56,8 +57,7 @@ class Sharing:
                     yield depart(name, job)
 
         def depart(name: K, job: Job) -> tuple[int, Job]:
-            number, key = numbers.pop(), _key(job)
-            numbers.append(number + 1)
+            number, key = next(numbers), _key(job)
             flights[number] = _Flight(job, key, [(name, job)])
             if key is not None:
                 running[key] = number
@@ -73,7 +73,7 @@ class Sharing:
             # Its own request has this answer whatever it is; the context may have cut it short.
             return list(take(done(name, result, seconds))) + list(take(others))
 
-        numbers = [0]
+        numbers = itertools.count()
         self._worker.work(list(take(jobs)), landed)
 
     def _recall(self, job: Job) -> tuple[Completion, float] | None:

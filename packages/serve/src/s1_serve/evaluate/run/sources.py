@@ -11,12 +11,13 @@ from typing import Any
 from s1_core import artifacts, chat
 from s1_core.errors import UserError
 from s1_serve.endpoint import Endpoint
-from s1_serve.engine import LazyEngine, describe, version
+from s1_serve.engine import LazyEngine
 from s1_serve.evaluate.config import EvaluateConfig
 from s1_serve.evaluate.run.asks import Answerer
 from s1_serve.evaluate.run.chats import Elsewhere, Pool, Service, Words
 from s1_serve.evaluate.run.tokens import Speech, Tokens
 from s1_serve.model import Model
+from s1_serve.options import describe, version
 
 _BATCHES = (
     "Arithmetic may depend on the batch on this device: greedy answers can differ from one run to"

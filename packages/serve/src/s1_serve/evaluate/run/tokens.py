@@ -60,12 +60,7 @@ class Speech:
         marks = self.marks
         is_explicit = ask.budget.max not in (None, -1)
         most = (ask.budget.max or 0) + len(marks.header) + len(marks.cut) + self.answer_tokens
-        limits = Limits(
-            prompt_tokens=len(self.prompt(ask.question)),
-            max_tokens=most if is_explicit else None,
-            context=self.context,
-            answer_reserve=self.answer_tokens,
-        )
+        limits = self._limits(ask, most if is_explicit else None)
         return resolve(ask.budget, limits, marks, self.codec.encode, ask.sampling)
 
     def room(self, ask: Ask) -> int:
@@ -74,13 +69,15 @@ class Speech:
         Raises:
             UserError: none, or the context is unknown.
         """
-        limits = Limits(
+        return self._limits(ask, None).room()
+
+    def _limits(self, ask: Ask, max_tokens: int | None) -> Limits:
+        return Limits(
             prompt_tokens=len(self.prompt(ask.question)),
-            max_tokens=None,
+            max_tokens=max_tokens,
             context=self.context,
             answer_reserve=self.answer_tokens,
         )
-        return limits.room()
 
 
 class Tokens:

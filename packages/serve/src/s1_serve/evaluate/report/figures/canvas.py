@@ -61,13 +61,18 @@ def drawn(panels: Sequence[Panel], *, columns: int = 1) -> dict[str, bytes]:
             axes.remove()
         named = []
         for axes, panel in zip(every, panels, strict=False):
-            _start(axes, panel.title)
+            start(axes, panel.title)
             named.append((axes, panel.draw(axes)))
         _legend(figure, every[: len(panels)])
         figure.draw_without_rendering()
         for axes, names in named:
             place(axes, names or ())
-        return {"svg": _svg(figure), "png": _png(figure)}
+        return saved(figure)
+
+
+def saved(figure: Figure) -> dict[str, bytes]:
+    """Give a figure as `svg` and as `png`, the same bytes each time."""
+    return {"svg": _svg(figure), "png": _png(figure)}
 
 
 def plain(text: str) -> str:
@@ -115,7 +120,7 @@ def token_axis(axes: Axes, tokens: Sequence[float], label: str, most_ticks: int 
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     logs = [math.log2(count) for count in tokens if count > 0] or [0.0, 1.0]
-    pad = 0.06 * (max(logs) - min(logs)) + 0.1
+    pad = 0.1 * (max(logs) - min(logs)) + 0.1
     low, high = min(logs) - pad, max(logs) + pad
     if math.floor(high) - math.ceil(low) < 1:
         low, high = float(math.floor(low)), float(math.ceil(high))
@@ -145,7 +150,8 @@ def say_nothing(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no scored run", transform=axes.transAxes, ha="center", color=GREY)
 
 
-def _start(axes: Axes, title: str) -> None:
+def start(axes: Axes, title: str) -> None:
+    """Give axes the look of all of them."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e3e3e3", lw=0.8)
     axes.set_axisbelow(True)
