@@ -8,6 +8,8 @@ from install import pip_sources
 
 HERE = Path(__file__).resolve().parent
 COMMON = ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
+# As `just setup` installs: with several indexes the first need not have the version wanted.
+COMMON += ["--index-strategy", "unsafe-best-match"]
 # Headers and annotations would carry this machine's paths.
 QUIET = ["--no-header", "--no-annotate", "--quiet"]
 
