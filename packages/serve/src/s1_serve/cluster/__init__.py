@@ -1,0 +1,1 @@
+"""The cluster: overlays rendered, deployed and submitted, through kubectl alone."""
