@@ -110,6 +110,46 @@ compare *args: setup
 bench *args: setup
     @"{{python}}" tests/bench/run.py "$@"
 
+# just release create --model M --report R --image REPOSITORY@sha256:DIGEST; just release status
+[group('ship')]
+release *args: setup
+    @"{{python}}" -m s1_serve.release "$@"
+
+# just gate ID: a release against production, offline; with --endpoint URL what staging serves
+[group('ship')]
+gate *args: setup
+    @"{{python}}" -m s1_serve.release.gate "$@"
+
+# just promote staging ID; just promote production ID --expect CURRENT
+[group('ship')]
+promote *args: setup
+    @"{{python}}" -m s1_serve.release.promote "$@"
+
+# just rollback production
+[group('ship')]
+rollback *args: setup
+    @"{{python}}" -m s1_serve.release.rollback "$@"
+
+# the YAML of an overlay: just render staging, just render training/cluster
+[group('ship')]
+render *args: setup
+    @"{{python}}" -m s1_serve.cluster.render "$@"
+
+# an overlay to its cluster, and wait for the rollout: just deploy staging
+[group('ship')]
+deploy *args: setup
+    @"{{python}}" -m s1_serve.cluster.deploy "$@"
+
+# a job of its own name: just submit train; just submit data --step traces
+[group('ship')]
+submit *args: setup
+    @"{{python}}" -m s1_serve.cluster.submit "$@"
+
+# the whole way of a checkpoint on this machine, without a cluster: gates, rollouts under load, rollback
+[group('ship')]
+rehearse *args: setup
+    @PYTHONPATH="{{justfile_directory()}}/tests" "{{python}}" -m rehearsal "$@"
+
 # everything a change must pass; at most 20 minutes on 2 cores
 [group('develop')]
 check: setup lint types imports test

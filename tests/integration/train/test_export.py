@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from integration.train.verbs import SCRATCH, done, metrics, run
-from s1_core import artifacts, chat
+from s1_core import artifacts, chat, parity
 from s1_core.errors import UserError
 from s1_train import export, tokenizer
 from s1_train.config import ExportConfig
@@ -152,6 +152,24 @@ def test_the_checkpoint_is_read_only_where_it_is_needed(
     with pytest.raises(UserError, match=r"state\.ckpt was altered"):
         export.main(ExportConfig(run=pruned, out=tmp_path / "model"))
     assert not (tmp_path / "model").exists()
+
+
+def test_the_model_says_how_far_it_is_from_its_checkpoint(
+    model: Path, trained: Path, tmp_path: Path
+) -> None:
+    """An export that does not say so, as earlier ones, is made again."""
+    found = parity.read(model)
+    assert found.max_difference <= found.tolerance and 0 < found.rounding < 1
+    assert 0 < found.num_tokens <= 128
+    earlier = tmp_path / "model"
+    manifest = json.loads((model / "manifest.json").read_text())
+    config, parents = manifest["config"], manifest["parents"]
+    with artifacts.create(earlier, kind="model", config=config, parents=parents) as draft:
+        draft.write_text("config.json", "{}")
+    with pytest.raises(UserError, match=r"no parity\.json: export it again"):
+        parity.read(earlier)
+    export.main(ExportConfig(run=trained, out=earlier))
+    assert artifacts.load(earlier).sha256 == artifacts.load(model).sha256
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:

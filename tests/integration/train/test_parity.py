@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Qwen2ForCausalLM
 
 from s1_core import artifacts
 from s1_core.errors import S1Error, UserError
+from s1_core.parity import Parity, read
 from s1_train.config import ModelShape
 from s1_train.model import parity, shards, skeleton
 from s1_train.model.tensors import ModelFolder
@@ -93,7 +94,7 @@ def test_a_weight_used_outside_its_block_is_said() -> None:
 
 
 @pytest.fixture
-def checked(tmp_path: Path) -> tuple[Callable[[], float], Path]:
+def checked(tmp_path: Path) -> tuple[Callable[[], Parity], Path]:
     """Write the bf16 of a network; give the check of it against the fp32, and the folder."""
     checkpoint = folder_of(random_network("qwen2"), tmp_path / "fp32")
     network = skeleton.build(ModelShape(), 99, checkpoint)
@@ -105,13 +106,17 @@ def checked(tmp_path: Path) -> tuple[Callable[[], float], Path]:
 
 
 def test_the_check_passes_and_says_how_far_rounding_moves_a_logit(
-    checked: tuple[Callable[[], float], Path],
+    checked: tuple[Callable[[], Parity], Path],
 ) -> None:
-    check, _ = checked
-    assert 1e-5 < check() < 1e-1
+    check, written = checked
+    found = check()
+    assert found.max_difference <= found.tolerance < found.rounding < 1e-1
+    assert found.num_tokens == len(SAMPLE)
+    (written / "parity.json").write_text(found.text)
+    assert read(written).rounding == pytest.approx(found.rounding, rel=0.05)
 
 
-def test_another_weight_or_config_is_refused(checked: tuple[Callable[[], float], Path]) -> None:
+def test_another_weight_or_config_is_refused(checked: tuple[Callable[[], Parity], Path]) -> None:
     check, written = checked
     config, weights = written / "config.json", written / "model.safetensors"
     good = config.read_text()

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from s1_core import artifacts, folder_swap
+from s1_core import artifacts, folder_swap, provenance
 from s1_core.errors import UserError
 from s1_core.records import Question, question_id
 
@@ -207,3 +207,10 @@ def test_embedded_is_a_path_of_its_own() -> None:
     assert artifacts.embedded().parent.name == "s1_core"
     if (artifacts.embedded() / "manifest.json").is_file():
         assert artifacts.load("embedded").path == artifacts.embedded()
+
+
+def test_an_image_without_git_says_its_commit_itself(monkeypatch):
+    monkeypatch.setenv(provenance.CODE, "1f" * 20)
+    assert provenance.git_sha() == "1f" * 20
+    monkeypatch.setenv(provenance.CODE, "")
+    assert provenance.git_sha() != ""

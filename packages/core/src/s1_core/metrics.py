@@ -1,19 +1,20 @@
 """The paper's measures of test-time scaling, those of repeated sampling, resampling intervals.
 
-Accuracies are percentages; thinking is counted in tokens, as means over a run.
+Accuracies are percentages; thinking is counted in tokens, as means over a run. Intervals are drawn
+over questions: what several samples of one question earn is averaged before.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 Limit = float | tuple[float | None, float | None]
 Point = tuple[float, float]
@@ -25,6 +26,24 @@ to the system each time, took 52 ms."""
 @dataclass(frozen=True)
 class Difference:
     """A difference of two accuracies in percentage points, with its 95 % interval."""
+
+    mean: float
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How questions are drawn anew, and how sure a one-sided bound has to be (0.95: 95 %)."""
+
+    confidence: float
+    num_resamples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """An estimate and its two one-sided bounds; each by itself holds at the confidence asked."""
 
     mean: float
     lo: float
@@ -93,7 +112,7 @@ def interval(
     import numpy as np
 
     means = _resampled_means(np.asarray(correct, dtype=np.float64), seed, num_resamples)
-    lo, hi = np.percentile(means, [2.5, 97.5])
+    lo, hi = np.percentile(100.0 * means, [2.5, 97.5])
     return float(lo), float(hi)
 
 
@@ -106,8 +125,37 @@ def paired_bootstrap(
     if len(a) != len(b):
         raise ValueError(f"{len(a)} and {len(b)} results; a paired comparison wants the same")
     gains = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    lo, hi = np.percentile(_resampled_means(gains, seed, num_resamples), [2.5, 97.5])
+    lo, hi = np.percentile(100.0 * _resampled_means(gains, seed, num_resamples), [2.5, 97.5])
     return Difference(mean=100.0 * float(gains.mean()), lo=float(lo), hi=float(hi))
+
+
+def one_sided(
+    questions: ArrayLike,
+    worst: ArrayLike,
+    best: ArrayLike,
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    how: Resampling,
+) -> Bounds:
+    """Bound a statistic of the means over questions, by a percentile bootstrap with one more.
+
+    A question is a row of numbers; `statistic` turns rows of their means into a number each, nan
+    where it has none. The lower bound is drawn from the questions and one imagined, `worst` row,
+    the upper one from them and the `best` row. Without it a bootstrap never draws what was not
+    seen: of 30 questions without a change it is certain, and candidates that lose 1 question in 20
+    whole passed as no worse 21 times in 100, wanted 5. With it the bound of no change is 3 / (n +
+    1), the rule of three, and a bound after k losses is about the exact one of Clopper and Pearson.
+    """
+    import numpy as np
+
+    rows = np.asarray(questions, dtype=np.float64)
+    tail = 100.0 * (1.0 - how.confidence)
+    lower, upper = (
+        statistic(_resampled_means(np.vstack([rows, extra]), how.seed, how.num_resamples))
+        for extra in (worst, best)
+    )
+    lo = np.percentile(np.nan_to_num(lower, nan=-np.inf), tail, method="lower")
+    hi = np.percentile(np.nan_to_num(upper, nan=np.inf), 100.0 - tail, method="higher")
+    return Bounds(mean=float(statistic(rows.mean(0)[None])[0]), lo=float(lo), hi=float(hi))
 
 
 def flips(before: Sequence[float], after: Sequence[float]) -> tuple[int, int]:
@@ -128,16 +176,16 @@ def _mean_slope(points: Sequence[Point]) -> float | None:
 def _resampled_means(
     values: NDArray[np.float64], seed: int, num_resamples: int
 ) -> NDArray[np.float64]:
-    """Draw resamples of the questions, in blocks of bounded memory; means in percent."""
+    """Draw resamples of the questions, in blocks of bounded memory; a mean for each column."""
     import numpy as np
 
     if not len(values):
         raise ValueError("no results to resample; wanted at least one question")
     rng = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // len(values))
+    rows = max(1, _BLOCK // values.size)
     means = [
         values[rng.integers(len(values), size=(min(rows, num_resamples - at), len(values)))].mean(1)
         for at in range(0, num_resamples, rows)
     ]
     joined: NDArray[np.float64] = np.concatenate(means)
-    return joined * 100.0
+    return joined

@@ -177,7 +177,7 @@ class Endpoint:
 
 
 def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:
-    for line in _lines(response):
+    for line in lines(response):
         if line.startswith(b"data: ") and line != b"data: [DONE]":
             event = json.loads(line.removeprefix(b"data: "))
             if "choices" not in event:
@@ -185,12 +185,12 @@ def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:
             yield event
 
 
-def _lines(response: httpx.Response) -> Generator[bytes, None, None]:
+def lines(response: httpx.Response) -> Generator[bytes, None, None]:
     """Part lines at newlines alone; httpx parts them at U+2028 too, within a JSON string."""
     pending = b""
     for piece in response.iter_bytes():
-        *lines, pending = (pending + piece).split(b"\n")
-        yield from lines
+        *whole, pending = (pending + piece).split(b"\n")
+        yield from whole
     yield pending
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from s1_core import artifacts, chat, cli
 from s1_core.errors import UserError
+from s1_core.parity import FILE as PARITY
+from s1_core.parity import Parity
 from s1_train import tokenizer
 from s1_train.config import ExportConfig
 from s1_train.encoding import Samples
@@ -35,14 +37,17 @@ def main(config: ExportConfig) -> None:
     """Export unless the model is there already."""
     run = FinishedRun.open(config.run)
     manifest, parents = run.manifest, run.parents
-    if artifacts.is_current(config.out, kind="model", config=manifest, parents=parents):
+    is_current = artifacts.is_current(config.out, kind="model", config=manifest, parents=parents)
+    if is_current and (Path(config.out) / PARITY).is_file():  # earlier exports did not leave it
         cli.say(f"up to date: {config.out}")
         return
     state = run.verified_state()
     _return_freed_memory()
     with artifacts.create(config.out, kind="model", config=manifest, parents=parents) as draft:
-        rounding = _write(draft, run, state, config.shard_mb)
-    cli.say(f"exported: {config.out} (step {run.step}; rounding moves logits by {rounding:.2g})")
+        found = _write(draft, run, state, config.shard_mb)
+        draft.write_text(PARITY, found.text)
+    moved = f"rounding moves logits by {found.rounding:.2g}"
+    cli.say(f"exported: {config.out} (step {run.step}; {moved})")
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,8 @@ class FinishedRun:
         return found.path / checkpoints.STATE
 
 
-def _write(draft: artifacts.Draft, run: FinishedRun, state: Path, shard_mb: int) -> float:
-    """Write and check the model, and say how far rounding to bf16 moves a logit."""
+def _write(draft: artifacts.Draft, run: FinishedRun, state: Path, shard_mb: int) -> Parity:
+    """Write and check the model; give what the check found."""
     from s1_train.model import parity, shards, skeleton, tensors, texts
 
     weights = tensors.of_checkpoint(state)
@@ -116,9 +121,9 @@ def _write(draft: artifacts.Draft, run: FinishedRun, state: Path, shard_mb: int)
     shards.write(weights, skeleton.written_names(network), draft.path, shard_mb)
     sample = Samples(run.folder.encoded)[0].input_ids[:_SAMPLE]
     with cli.working("export, comparing logits"):
-        rounding = parity.check(network, weights, draft.path, sample)
+        found = parity.check(network, weights, draft.path, sample)
     texts.write(draft, run.folder.tokenizer, run.manifest, _facts(run))
-    return rounding
+    return found
 
 
 def _write_config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from s1_core import answers, chat
@@ -65,10 +65,16 @@ class Measured:
     @property
     def is_enforced(self) -> bool | None:
         """Say whether every answer kept its budget; None where an endpoint does not count."""
-        bound = [sample for sample in self.samples if sample.max is not None or sample.min]
-        if any(sample.thinking_tokens is None for sample in bound):
-            return None
-        return all(_keeps(sample) for sample in self.samples)
+        return is_enforced(self.samples)
+
+
+def is_enforced(samples: Iterable[Sample]) -> bool | None:
+    """Say whether every answer kept its budget; None where it cannot be said."""
+    found = list(samples)
+    bound = [sample for sample in found if sample.max is not None or sample.min]
+    if any(sample.thinking_tokens is None for sample in bound):
+        return None
+    return all(_keeps(sample) for sample in found)
 
 
 def _keeps(sample: Sample) -> bool:

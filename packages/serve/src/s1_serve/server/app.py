@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 from fastapi import FastAPI
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -96,9 +97,12 @@ async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIte
 
 
 def _listed(app: FastAPI, model: Model, config: ServeConfig) -> None:
-    """Say on every card of /v1/models that budgets are kept, of which model and by what."""
+    """Say on every card of /v1/models that budgets are kept, of which model and by what.
+
+    `instance` names this start of the service: whoever restarts one sees that another answers.
+    """
     models = app.state.openai_serving_models
-    show = models.show_available_models
+    show, instance = models.show_available_models, uuid4().hex
 
     async def shown() -> Any:
         listed = await show()
@@ -107,6 +111,7 @@ def _listed(app: FastAPI, model: Model, config: ServeConfig) -> None:
                 "format": model.format.name,
                 "manifest_sha256": model.artifact.sha256,
                 "engine": describe(model, config),
+                "instance": instance,
             } | dict.fromkeys(("max", "min", "extends"), True)
         return listed
 

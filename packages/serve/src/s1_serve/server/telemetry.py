@@ -9,15 +9,18 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import Counter, Histogram
 
+from s1_serve.budget.plan import End
 from s1_serve.contract.exchange import Exchange
 from s1_serve.contract.thought import Thought
 
 _TOKENS = (0, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+_ABORTED = "aborted"
+_REFUSED = ("400", "401", "413", "429", "500", "503")
 _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1)
 
 
@@ -55,6 +58,13 @@ class Telemetry:
         default_factory=lambda: Counter("s1_refusals", "Requests that failed", ["status"])
     )
 
+    def __post_init__(self) -> None:
+        """Start every series at 0: a rate never sees the first count of one born with it."""
+        for end in (*get_args(End), _ABORTED):
+            self.ends.labels(end)
+        for status in _REFUSED:
+            self.refusals.labels(status)
+
     def observe(self, exchange: Exchange) -> None:
         """Count the answers of an exchange."""
         for thought in exchange.thoughts:
@@ -66,7 +76,7 @@ class Telemetry:
         if thought.answer_after_s is not None:
             self.first_answer.observe(thought.answer_after_s)
         if thought.summary is None:
-            self.ends.labels("aborted").inc()
+            self.ends.labels(_ABORTED).inc()
             return
         self.thinking.observe(thought.summary["tokens"])
         self.extends.inc(thought.summary["extends"])

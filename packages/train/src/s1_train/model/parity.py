@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from s1_core.errors import S1Error
+from s1_core.parity import Parity
 from s1_train.model import shards, skeleton
 from s1_train.model.tensors import ModelFolder, Tensors
 
@@ -31,8 +32,8 @@ Read = Callable[[list[str]], dict[str, Tensor]]
 
 def check(
     network: PreTrainedModel, checkpoint: Tensors, folder: Path, sample: NDArray[np.int32]
-) -> float:
-    """Compare a written folder with the checkpoint; say how far rounding moves a logit.
+) -> Parity:
+    """Compare a written folder with the checkpoint, and that with what it was before rounding.
 
     `network` is that of the training, on the meta device; the other is made from the folder's own
     config. Raises S1Error where logits differ by more than TOLERANCE.
@@ -49,7 +50,12 @@ def check(
         )
     del found
     exact = logits(network, partial(checkpoint.read, dtype=torch.float32), input_ids_1N)
-    return float((exact - wanted).abs().max())
+    return Parity(
+        num_tokens=len(sample),
+        max_difference=difference,
+        rounding=float((exact - wanted).abs().max()),
+        tolerance=TOLERANCE,
+    )
 
 
 def _rounded(tensors: Tensors) -> Read:

@@ -22,7 +22,7 @@ from s1_serve.evaluate.votes import credit
 
 Key = tuple[str, str]
 Credits = dict[str, float]
-SETTINGS = ("seed", "temperature", "max", "answer_tokens", "tie")
+SETTINGS = ("seed", "temperature", "max", "answer_tokens", "tie", "too_long")
 """of the configuration: what shapes a run and is not in its name"""
 
 
@@ -46,13 +46,20 @@ def read(path: Path) -> Report:
             f"{path} holds a report of schema {version}, this version compares {REPORT_VERSION}: "
             "evaluate again"
         )
-    settings = {name: folder.config.get(name) for name in SETTINGS}
-    origin = {
+    credits = _credits(report, folder.read("samples", Sample))
+    return Report(path, credits, origin(report, folder.config))
+
+
+def origin(report: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a report was measured with, as far as its runs' names do not."""
+    settings = {name: config.get(name) for name in SETTINGS}
+    settings["context"] = (config.get("serve") or {}).get("context")
+    settings["judge"] = (report.get("judge") or {}).get("model")
+    return {
         "engine": report.get("engine"),
         "benchmark": _manifests(report),
         **{name: value for name, value in settings.items() if value is not None},
     }
-    return Report(path, _credits(report, folder.read("samples", Sample)), origin)
 
 
 def compared(a: Report, b: Report, seed: int) -> list[dict[str, Any]]:
@@ -78,7 +85,7 @@ def remarks(a: Report, b: Report, rows: Sequence[Mapping[str, Any]]) -> list[str
     """Say what only one report has, what else differs, and what chance alone would show."""
     lines = _alone(a, b) + [
         f"warning: {name} differs: {before} in a, {after} in b"
-        for name, before, after in _differing(a.origin, b.origin)
+        for name, before, after in differing(a.origin, b.origin)
     ]
     found = sum(row["verdict"] != UNCLEAR for row in rows)
     return [
@@ -107,7 +114,7 @@ def _alone(a: Report, b: Report) -> list[str]:
 
 def _credits(report: Mapping[str, Any], samples: Sequence[Sample]) -> dict[Key, Credits]:
     """Give what every scored run earned; samples by their mean, then by each size of vote."""
-    groups = _grouped(samples)
+    groups = grouped(samples)
     labels = {(s.benchmark, s.method if s.method == MAJORITY else s.run): s.run for s in samples}
     found: dict[Key, Credits] = {}
     for row in report["runs"]:
@@ -123,7 +130,8 @@ def _credits(report: Mapping[str, Any], samples: Sequence[Sample]) -> dict[Key, 
     return found
 
 
-def _grouped(samples: Sequence[Sample]) -> dict[Key, dict[str, list[Sample]]]:
+def grouped(samples: Sequence[Sample]) -> dict[Key, dict[str, list[Sample]]]:
+    """Part the samples by benchmark and run, then by question, in the order they were drawn."""
     groups: dict[Key, dict[str, list[Sample]]] = {}
     for sample in sorted(samples, key=lambda sample: sample.sample):
         run = groups.setdefault((sample.benchmark, sample.run), {})
@@ -157,7 +165,7 @@ def _manifests(report: Mapping[str, Any]) -> dict[str, str]:
     return {one["name"]: one["manifest_sha256"][:12] for one in report.get("benchmarks") or ()}
 
 
-def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """List what was measured with other means; a benchmark of one report only is no such thing."""
     before, after = _flat(a), _flat(b)
     names = dict.fromkeys([*before, *after])

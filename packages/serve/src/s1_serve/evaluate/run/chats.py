@@ -13,6 +13,7 @@ from s1_core import chat
 from s1_core.errors import UserError
 from s1_serve.budget.plan import Plan, RoomError
 from s1_serve.completions import Completion, CompletionRequest
+from s1_serve.contract.promise import Promise
 from s1_serve.endpoint import Endpoint
 from s1_serve.evaluate.config import (
     BUDGET,
@@ -154,12 +155,16 @@ class Pool:
 
 
 def _is_kept(told: dict[str, Any] | None, plan: Plan) -> bool:
-    """Say whether the budget in force was the one asked for: something between may drop fields."""
-    if told is None or (told["max"], told["min"]) != (plan.maximum, plan.minimum):
+    """Say whether the budget in force was the one asked for."""
+    if told is None:
         return False
-    used, ended = told["extends"], told["tokens"]
-    fits = ended + len(plan.extend_ids(used)) + 1 <= plan.maximum
-    return not (told["end"] == "natural" and used < plan.extends and fits)
+    promise = Promise(
+        maximum=plan.maximum,
+        minimum=plan.minimum,
+        extends=plan.extends,
+        extend_tokens=len(plan.extend_ids(told["extends"])),
+    )
+    return promise.is_in_force(told)
 
 
 def _timed(done: Answers[K]) -> Any:

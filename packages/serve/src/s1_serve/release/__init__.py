@@ -1,0 +1,1 @@
+"""A checkpoint's way to production: records, gates, promotion, rollback; git holds the truth."""

@@ -1,0 +1,84 @@
+"""`just release create`: the record of a model, its report and its image, committed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from s1_core import artifacts, cli
+from s1_core.artifacts import Artifact
+from s1_core.errors import UserError
+from s1_serve.release import pins, record, rules, store
+from s1_serve.release.config import CreateConfig
+from s1_serve.release.record import Release, short
+from s1_serve.release.repository import Repository
+
+_DATA = "s1k"
+
+
+def main(config: CreateConfig) -> None:
+    """Write the record, unless it is there; its id goes to stdout.
+
+    Raises:
+        UserError: a dirty tree, an altered folder, a report of another model, a tag for an image.
+    """
+    record.check_image(config.image)
+    repository = Repository.here()
+    with repository.locked():
+        repository.demand_clean()
+        with cli.working(f"checking {config.model}"):
+            model = artifacts.load(config.model, kind="model")
+        report = _report_of(config, model)
+        release = _release(repository, config, model, report)
+        is_known = repository.show(release.path) is not None
+        if not config.dry_run:
+            store.link(config.store, store.MODELS, model)
+            store.link(config.store, store.REPORTS, report)
+        if is_known:
+            cli.say(f"up to date: {release.path}")
+        elif config.dry_run:
+            cli.say(f"dry run: {release.path} would be committed:")
+            cli.say(release.text.strip())
+        else:
+            message = f"Release candidate {short(release.id)}\n\nRelease: {release.id}\n"
+            files = {release.path: release.text}
+            repository.commit(files, message, on=repository.head(), push=config.push)
+            cli.say(f"candidate: {release.path}; next: just gate {short(release.id)}")
+    sys.stdout.write(f"{release.id}\n")
+
+
+def _release(
+    repository: Repository, config: CreateConfig, model: Artifact, report: Artifact
+) -> Release:
+    return Release(
+        model=model.sha256,
+        image=config.image,
+        code=_code(repository),
+        data=model.parents.get(_DATA),
+        base=model.parents.get("base"),
+        checkpoint=model.parents.get("checkpoint"),
+        step=model.config.get("step"),
+        report=report.sha256,
+        gates=rules.current_sha256(repository),
+    )
+
+
+def _report_of(config: CreateConfig, model: Artifact) -> Artifact:
+    report = artifacts.load(config.report, kind="report")
+    said = json.loads((Path(config.report) / "report.json").read_text())
+    measured = (said.get("model") or {}).get("manifest_sha256")
+    if measured != model.sha256:
+        raise UserError(
+            f"{config.report} measured the model {short(measured)}, and {config.model} is"
+            f" {short(model.sha256)}: evaluate this one"
+        )
+    return report
+
+
+def _code(repository: Repository) -> str:
+    """Name the newest commit of anything but releases themselves, so that twice is once."""
+    beside = [f":(exclude){record.FOLDER}"]
+    beside += [f":(exclude){pins.path(stage)}" for stage in pins.STAGES]
+    found = repository.git("log", "-1", "--format=%H", "--", ".", *beside).strip()
+    return found or repository.head()

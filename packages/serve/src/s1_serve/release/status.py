@@ -1,0 +1,61 @@
+"""`just release status`: which release is where, since when, and what its gates said."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from s1_core import cli
+from s1_serve.release import pins, standing, verdicts
+from s1_serve.release.config import StatusConfig
+from s1_serve.release.record import short
+from s1_serve.release.repository import Repository
+from s1_serve.release.standing import Standing
+
+_HEAD = ("release", "state", "since", "by commit", "model", "step", "offline", "staging")
+
+
+def main(config: StatusConfig) -> None:
+    """Print the table; nothing is changed."""
+    repository = Repository.here()
+    found = standing.standings(repository)
+    if config.json:
+        rows = [
+            {
+                "release": one.release.id,
+                "state": one.state,
+                "since": one.since.time,
+                "commit": one.since.commit,
+                "model": one.release.model,
+                "image": one.release.image,
+                "verdicts": dict(one.verdicts),
+            }
+            for one in found
+        ]
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return
+    _show(found)
+    for stage in reversed(pins.STAGES):
+        cli.say(f"{stage} serves {short(standing.serving(repository, stage))}")
+
+
+def _show(found: Sequence[Standing]) -> None:
+    from s1_serve.evaluate.report import terminal
+    from s1_serve.evaluate.report.grids import Grid
+
+    rows = [
+        [
+            short(one.release.id),
+            one.state,
+            one.since.time[:16].replace("T", " "),
+            one.since.commit[:10],
+            short(one.release.model),
+            str(one.release.step or ""),
+            one.verdicts.get(verdicts.OFFLINE, "-"),
+            one.verdicts.get(verdicts.STAGING, "-"),
+        ]
+        for one in found
+    ]
+    title = f"{len(rows)} release{'s'[: len(rows) != 1]}"
+    terminal.widened(cli.console()).print(terminal.table(Grid(title, _HEAD, rows)))

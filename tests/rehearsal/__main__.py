@@ -1,0 +1,284 @@
+"""`just rehearse`: a checkpoint's way through staging to production, and back, on this machine.
+
+Everything is real but the cluster: trainings, exports, evaluations, the Bento, its servers, gates,
+commits in a clone of this repository, and streams that nobody may lose. See stage.py for what
+stands in for Kubernetes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from rehearsal import checkpoints
+from rehearsal.checkpoints import FIRST, GOOD, WORSE, Checkpoint, Folders, verb
+from rehearsal.control import restarting
+from rehearsal.load import Load
+from rehearsal.stage import Stage, digest_of
+from s1_core import cli
+from s1_serve.release import pins, record
+from s1_serve.release.record import short
+
+ROOT = Path(__file__).resolve().parents[2]
+GATES = Path(__file__).with_name("gates.yaml")
+AUTHOR = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Rehearsal"), ("EMAIL", "rehearsal@example.com"))
+}
+QUIET = {
+    "OMP_NUM_THREADS": "1",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "HF_HUB_OFFLINE": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "COLUMNS": "120",
+}
+
+
+@dataclass
+class Rehearsal:
+    """What the steps share: folders, stages, and the rows of the closing table."""
+
+    folders: Folders
+    clone: Path
+    work: Path
+    staging: Stage
+    production: Stage
+    image: str
+    rows: list[tuple[str, str, float]] = field(default_factory=list)
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def step(self, name: str, work: Callable[[], str]) -> None:
+        """Do a step, and note what happened and how long it took."""
+        begun = time.monotonic()
+        cli.say(f"- {name}")
+        found = work()
+        self.rows.append((name, found, time.monotonic() - begun))
+
+    def refused(self, *words: object) -> str:
+        """Run a verb that has to be refused; give its one line."""
+        command = [sys.executable, "-m", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        return done.stderr.strip().splitlines()[-1].removeprefix("s1: ")
+
+
+def main() -> None:
+    """Rehearse, print the table, and leave nothing running."""
+    os.environ.update(AUTHOR | QUIET)
+    begun = time.monotonic()
+    folders = Folders(ROOT / "artifacts" / "rehearsal")
+    with tempfile.TemporaryDirectory(prefix="s1-rehearsal-") as name:
+        work = Path(name)
+        clone = _clone(work)
+        os.chdir(clone)
+        bentos, image = _bento(work)
+        stages = [Stage(stage, clone, bentos, work) for stage in pins.STAGES]
+        rehearsal = Rehearsal(folders, clone, work, *stages, image)
+        try:
+            _rehearse(rehearsal)
+        finally:
+            for stage in stages:
+                stage.close()
+    _table(rehearsal, time.monotonic() - begun)
+
+
+def _rehearse(on: Rehearsal) -> None:
+    on.step("data of the bank", lambda: checkpoints.prepare(on.folders) or "1,000 examples")
+    for checkpoint in (FIRST, GOOD, WORSE):
+        on.step(f"train, export and evaluate {checkpoint.name}", lambda c=checkpoint: _made(on, c))
+    on.step("first: floors, staging, production", lambda: _first(on))
+    on.step("good: gated against first, on staging", lambda: _good(on))
+    on.step("good: to production under live streams", lambda: _under_load(on, _promotion(on)))
+    on.step("worse: stopped by the gate", lambda: _worse(on))
+    on.step("tampered weights: refused", lambda: _tampered_weights(on))
+    on.step("tampered record: refused", lambda: _tampered_record(on))
+    on.step("rollback under live streams", lambda: _under_load(on, _rollback(on)))
+    on.step("where everything stands", lambda: _standing(on))
+
+
+def _made(on: Rehearsal, checkpoint: Checkpoint) -> str:
+    checkpoints.make(on.folders, checkpoint)
+    return checkpoint.about
+
+
+def _created(on: Rehearsal, checkpoint: Checkpoint) -> str:
+    """Create the release of a checkpoint and give its id."""
+    model, report = on.folders.model(checkpoint), on.folders.report(checkpoint)
+    words = ("--model", model, "--report", report, "--image", on.image)
+    release = verb("s1_serve.release", "create", *words).strip()
+    assert verb("s1_serve.release", "create", *words).strip() == release, "creating twice is once"
+    on.ids[checkpoint.name] = release
+    return release
+
+
+def _staged(on: Rehearsal, release: str) -> None:
+    """Gate a release offline, put it on staging, and gate it there."""
+    verb("s1_serve.release.gate", release)
+    verb("s1_serve.release.promote", "staging", release)
+    on.staging.sync()
+    with restarting(on.staging.sync) as command:
+        verb("s1_serve.release.gate", release, "--endpoint", on.staging.url, "--restart", command)
+
+
+def _first(on: Rehearsal) -> str:
+    release = _created(on, FIRST)
+    refused = on.refused("s1_serve.release.promote", "production", release, "--expect", "none")
+    assert "only what staging serves" in refused, refused
+    _staged(on, release)
+    verb("s1_serve.release.promote", "production", release, "--expect", "none")
+    on.production.sync()
+    return f"{short(release)} passed {_num_gates(on, release)} gates and serves"
+
+
+def _good(on: Rehearsal) -> str:
+    release = _created(on, GOOD)
+    _staged(on, release)
+    stale = on.refused("s1_serve.release.promote", "production", release, "--expect", "none")
+    assert "not none as --expect says" in stale, stale
+    return f"{short(release)} passed {_num_gates(on, release)} gates"
+
+
+def _promotion(on: Rehearsal) -> Callable[[], str]:
+    def promote() -> str:
+        words = ("production", on.ids["good"], "--expect", on.ids["first"])
+        verb("s1_serve.release.promote", *words)
+        return "good"
+
+    return promote
+
+
+def _rollback(on: Rehearsal) -> Callable[[], str]:
+    def rollback() -> str:
+        verb("s1_serve.release.rollback", "production")
+        return "first"
+
+    return rollback
+
+
+def _under_load(on: Rehearsal, change: Callable[[], str]) -> str:
+    """Change production while clients stream from it; every stream has to end whole."""
+    with Load(on.production.url) as load:
+        name = change()
+        on.production.sync()
+        load.await_answers(8)
+    served = _served(on.production)
+    assert served == record_of(on, name), "production serves another model than its pins say"
+    assert not load.lost, load.lost
+    return f"{load.whole} streams, {len(load.lost)} lost; now serves {name}"
+
+
+def _worse(on: Rehearsal) -> str:
+    release = _created(on, WORSE)
+    line = on.refused("s1_serve.release.gate", release)
+    refused = on.refused("s1_serve.release.promote", "staging", release)
+    assert "did not pass the offline gates: fail" in refused, refused
+    return line
+
+
+def _tampered_weights(on: Rehearsal) -> str:
+    """Flip one bit of a copy of the good model."""
+    copy = on.work / "tampered"
+    shutil.copytree(on.folders.model(GOOD), copy)
+    file = copy / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    words = ("--model", copy, "--report", on.folders.report(GOOD), "--image", on.image)
+    return on.refused("s1_serve.release", "create", *words).replace(f"{on.work}/", "")
+
+
+def _tampered_record(on: Rehearsal) -> str:
+    """Let the record of the worse model name the good one's report, and commit that."""
+    path = on.clone / f"{record.FOLDER}/{on.ids['worse']}.json"
+    text = path.read_text()
+    good = record.parse(
+        (on.clone / f"{record.FOLDER}/{on.ids['good']}.json").read_text(), on.ids["good"]
+    )
+    worse = record.parse(text, on.ids["worse"])
+    path.write_text(text.replace(worse.report, good.report))
+    _git(on.clone, "commit", "--quiet", "--all", "--message", "tampered")
+    line = on.refused("s1_serve.release.promote", "staging", on.ids["worse"])
+    _git(on.clone, "revert", "--no-edit", "HEAD")
+    assert "was altered" in line, line
+    return line
+
+
+def _standing(on: Rehearsal) -> str:
+    import json
+
+    rows = json.loads(verb("s1_serve.release", "status", "--json"))
+    found = {row["release"]: row["state"] for row in rows}
+    states = {name: found[release] for name, release in on.ids.items()}
+    wanted = {"first": "production", "good": "rolled-back", "worse": "rejected"}
+    assert states == wanted, states
+    return ", ".join(f"{name} {state}" for name, state in states.items())
+
+
+def record_of(on: Rehearsal, name: str) -> str:
+    """Give the model of a release, by its manifest hash."""
+    release = on.ids[name]
+    return record.parse((on.clone / f"{record.FOLDER}/{release}.json").read_text(), release).model
+
+
+def _served(stage: Stage) -> str:
+    card = httpx.get(f"{stage.url}/v1/models", timeout=30).json()["data"][0]
+    return str(card["thinking"]["manifest_sha256"])
+
+
+def _clone(work: Path) -> Path:
+    """Clone this repository's newest commit, and let it ask of tiny models what they can give."""
+    clone = work / "s1"
+    _git(work, "clone", "--quiet", "--no-tags", str(ROOT), str(clone))
+    shutil.copy(GATES, clone / record.FOLDER / GATES.name)
+    _git(clone, "commit", "--quiet", "--all", "--message", "The rehearsal's gates")
+    return clone
+
+
+def _bento(work: Path) -> tuple[Path, str]:
+    """Pack the service without a model, under the digest of its files as its image's."""
+    folder, bentos = work / "bento", work / "bentos"
+    os.environ["BENTOML_HOME"] = str(work / "bentoml")
+    verb("s1_serve.bento", "--carry", "mount", "--model", "/models/pinned", "--out", folder)
+    digest = digest_of(folder)
+    bentos.mkdir()
+    folder.rename(bentos / digest)
+    return bentos, f"localhost/s1/serve@sha256:{digest}"
+
+
+def _num_gates(on: Rehearsal, release: str) -> int:
+    from s1_serve.release import verdicts
+    from s1_serve.release.repository import Repository
+
+    judged = verdicts.of(Repository(on.clone), release)
+    return sum(len(verdict.rows) for verdict in judged.values())
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def _table(on: Rehearsal, seconds: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"rehearsal, {seconds:.0f} s", title_justify="left")
+    for name in ("step", "what happened", "s"):
+        table.add_column(name, justify="right" if name == "s" else "left", overflow="fold")
+    for name, found, took in on.rows:
+        table.add_row(name, found, f"{took:.0f}")
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
