@@ -89,7 +89,22 @@ def _exists(source: str) -> bool:
     return "://" in source.removeprefix("file://") or path.exists()
 
 
-def install_pinned(requirements: Path) -> bool:
+def install_requirements(requirements: Path) -> None:
+    """Install uv, then the pinned file."""
+    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", UV]).returncode:
+        fail("pip could not install uv: see its message above; is the package index reachable?")
+    if not _install_pinned(requirements):
+        fail("the pinned requirements could not be installed: see the message above")
+
+
+def install_packages() -> None:
+    """Install the packages of this repository where they lie: recipes are found beside them."""
+    done = uv("--no-build-isolation", *(w for path in PACKAGES for w in ("-e", str(path))))
+    if done.returncode:
+        fail(f"the packages of this repository could not be installed: {done.stderr}")
+
+
+def _install_pinned(requirements: Path) -> bool:
     """Install the file as the machine resolves it, for CPU then also with PyTorch's CPU index."""
     attempts: list[list[str]] = [[]]
     if requirements.stem == "cpu":
@@ -117,13 +132,8 @@ def main() -> None:
         return
     check_machine()
     print(f"setup: installing {requirements.relative_to(ROOT)} (about 5 GB, once)", flush=True)
-    if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", UV]).returncode:
-        fail("pip could not install uv: see its message above; is the package index reachable?")
-    if not install_pinned(requirements):
-        fail("the pinned requirements could not be installed: see the message above")
-    done = uv("--no-build-isolation", *(w for path in PACKAGES for w in ("-e", str(path))))
-    if done.returncode:
-        fail(f"the packages of this repository could not be installed: {done.stderr}")
+    install_requirements(requirements)
+    install_packages()
     STAMP.write_text(wanted)
 
 

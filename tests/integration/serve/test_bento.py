@@ -148,7 +148,8 @@ def test_the_containerfile(bento, home):
         for name, value in image.environment("cpu").items():
             assert f"ARG {name}={value}\nENV {name}=${name}\n" in text
     assert re.findall(r"^USER (\S+)", plain.read_text(), re.M)[-1] == "bentoml"
-    assert ours.read_text().endswith("\nENV BENTOML_HOME=/tmp/bentoml\n\nUSER 1034:1034\n")
+    variables = "ENV BENTOML_HOME=/tmp/bentoml PYTHONPATH=/home/bentoml/bento/src"
+    assert ours.read_text().endswith(f"\n{variables}\n\nUSER 1034:1034\n")
     assert "syntax" not in ours.read_text()
     assert "no-deps = true" in (bento / "src/uv.toml").read_text()
     assert image.PYTORCH_CPU_INDEX in (bento / "src/uv.toml").read_text()

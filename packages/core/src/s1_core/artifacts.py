@@ -112,7 +112,7 @@ def load(path: Path | str, *, kind: str | None = None) -> Artifact:
     """
     folder = embedded() if str(path) == "embedded" else Path(path)
     content = _manifest(folder)
-    manifest = _parsed(content, folder)
+    manifest = parsed(content, folder)
     if kind is not None and manifest["kind"] != kind:
         raise UserError(
             f"{folder} holds {manifest['kind']!r}, wanted {kind!r}; name another folder"
@@ -194,7 +194,8 @@ def _manifest(folder: Path) -> bytes:
         ) from error
 
 
-def _parsed(content: bytes, folder: Path) -> dict[str, Any]:
+def parsed(content: bytes, folder: Path) -> dict[str, Any]:
+    """Read what a manifest says; UserError when it is damaged or of another schema."""
     try:
         manifest = json.loads(content)
         version = manifest["schema_version"]

@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,22 +34,22 @@ def replacing(out: Path) -> Iterator[Path]:
         ) from error
     except FileNotFoundError as error:
         raise UserError(f"no folder can be made at {out}; choose another --out") from error
-    with _locked(out):
+    with locked(out):
         _clear_remains(out)
         temp = out.with_name(f".{out.name}.tmp-{os.getpid()}")
         temp.mkdir()
         try:
             yield temp
-            _sync(temp)
-            _put(temp, out)
+            put(temp, out)
         finally:
             shutil.rmtree(temp, ignore_errors=True)
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the lock of `out`.
+def locked(out: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of `out`, whose parent is there.
 
+    Raises UserError when another writer has it; with `waiting`, calls that and waits for it.
     A POSIX record lock: unlike flock it is not shared with forked workers, so that an orphan of
     a killed run cannot hold it. It does not see writers of its own process: `_held` does.
     """
@@ -57,7 +57,13 @@ def _locked(out: Path) -> Iterator[None]:
     path = out.with_name(f".{out.name}.lock")
     if path in _held:
         raise UserError(busy)
-    descriptor = _acquire(path, busy)
+    try:
+        descriptor = _acquire(path, busy)
+    except UserError:
+        if waiting is None:
+            raise
+        waiting()
+        descriptor = _acquire(path, busy, waits=True)
     _held.add(path)
     try:
         yield
@@ -67,14 +73,16 @@ def _locked(out: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(path: Path, busy: str) -> int:
+def _acquire(path: Path, busy: str, *, waits: bool = False) -> int:
+    how = fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The former holder may have removed the file between our open and our lock.
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+            fcntl.lockf(descriptor, how)
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
                 return descriptor
+        except FileNotFoundError:
+            pass  # the former holder removed the file between our open and our lock
         except OSError as error:
             os.close(descriptor)
             if error.errno in (errno.EAGAIN, errno.EACCES):
@@ -94,7 +102,9 @@ def _clear_remains(out: Path) -> None:
             shutil.rmtree(sibling)
 
 
-def _put(temp: Path, out: Path) -> None:
+def put(temp: Path, out: Path) -> None:
+    """Bring a folder to disk, then into the place of `out`, whose lock is held."""
+    _sync(temp)
     if not out.exists():
         temp.rename(out)
     elif not _exchange(temp, out):

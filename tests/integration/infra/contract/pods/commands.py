@@ -10,8 +10,9 @@ from integration.infra.contract.objects import Object, at, each_container
 from integration.infra.contract.pods import argv
 from integration.infra.contract.pods.servers import servers
 from s1_core.errors import S1Error
+from s1_serve import image
 
-BENTO_SOURCES = "/home/bentoml/bento/src"
+_SOURCES = f"{image.HOME}/bento/src"
 """where the sources lie in an image that BentoML builds; it starts one folder above"""
 _BENTO_PORT = 3000
 
@@ -84,16 +85,13 @@ def servers_listen_on_their_port(objects: list[Object]) -> list[str]:
 
 
 def modules_are_found(objects: list[Object]) -> list[str]:
-    """A verb of serve runs where its sources are: BentoML's image installs them nowhere."""
+    """No variable of a pod hides the path at which the serving image has our sources."""
     findings = []
     for pod, container, where in each_container(objects):
         module = argv.module_of(argv.words(pod, container)) or ""
-        places = argv.variables(pod, container).get("PYTHONPATH", "").split(":")
-        if module.startswith("s1_serve.") and BENTO_SOURCES not in (
-            *places,
-            container.get("workingDir"),
-        ):
-            findings.append(f"{where}: {module} lies in {BENTO_SOURCES}, off Python's path")
+        places = argv.variables(pod, container).get("PYTHONPATH", _SOURCES).split(":")
+        if module.startswith("s1_serve.") and _SOURCES not in places:
+            findings.append(f"{where}: {module} lies in {_SOURCES}, off Python's path")
     return findings
 
 
