@@ -85,7 +85,7 @@ ask *args: setup
 bento *args: setup
     @"{{python}}" -m s1_serve.bento "$@"
 
-# a container image of a Bento: just image --bento TAG --tag NAME:VERSION
+# a container image of a Bento (--bento TAG) or of the batch jobs (--batch cpu|gpu); --push REGISTRY/REPO
 [group('serve')]
 image *args: setup
     @"{{python}}" -m s1_serve.image "$@"
@@ -129,6 +129,11 @@ promote *args: setup
 [group('ship')]
 rollback *args: setup
     @"{{python}}" -m s1_serve.release.rollback "$@"
+
+# a model to a store by its hash, verified first: just weights --sha256 HASH --source FOLDER|URL --store DIR
+[group('ship')]
+weights *args: setup
+    @"{{python}}" -m s1_serve.weights "$@"
 
 # the YAML of an overlay: just render staging, just render training/cluster
 [group('ship')]
