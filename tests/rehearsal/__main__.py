@@ -7,6 +7,7 @@ stands in for Kubernetes.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -60,8 +61,9 @@ class Rehearsal:
     def step(self, name: str, work: Callable[[], str]) -> None:
         """Do a step, and note what happened and how long it took."""
         begun = time.monotonic()
-        cli.say(f"- {name}")
-        found = work()
+        with cli.working(name):
+            found = work()
+        cli.say(f"- {name}: {found}")
         self.rows.append((name, found, time.monotonic() - begun))
 
     def refused(self, *words: object) -> str:
@@ -72,11 +74,19 @@ class Rehearsal:
         return done.stderr.strip().splitlines()[-1].removeprefix("s1: ")
 
 
-def main() -> None:
+@dataclass(frozen=True, kw_only=True)
+class RehearsalConfig:
+    """Walk a checkpoint's way through staging to production and back, on this machine."""
+
+    out: str = "artifacts/rehearsal"
+    """where data, runs, models and reports go; a second rehearsal finds them"""
+
+
+def main(config: RehearsalConfig) -> None:
     """Rehearse, print the table, and leave nothing running."""
     os.environ.update(AUTHOR | QUIET)
     begun = time.monotonic()
-    folders = Folders(ROOT / "artifacts" / "rehearsal")
+    folders = Folders(Path(config.out).resolve())
     with tempfile.TemporaryDirectory(prefix="s1-rehearsal-") as name:
         work = Path(name)
         clone = _clone(work)
@@ -214,8 +224,6 @@ def _tampered_record(on: Rehearsal) -> str:
 
 
 def _standing(on: Rehearsal) -> str:
-    import json
-
     rows = json.loads(verb("s1_serve.release", "status", "--json"))
     found = {row["release"]: row["state"] for row in rows}
     states = {name: found[release] for name, release in on.ids.items()}
@@ -281,4 +289,4 @@ def _table(on: Rehearsal, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(RehearsalConfig, main, package="serve")

@@ -10,6 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from s1_core.errors import S1Error
+from s1_core.processes import die_with_parent
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -67,7 +70,8 @@ def make(folders: Folders, checkpoint: Checkpoint) -> None:
 def verb(*words: object) -> str:
     """Run a verb as it is typed; give its stdout. One that fails ends the rehearsal."""
     command = [sys.executable, "-m", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=die_with_parent)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command[2:])} ended with {done.returncode}:\n{done.stderr}")
+        said = done.stderr.strip().replace("\n", "; ")
+        raise S1Error(f"`{' '.join(command[2:])}` ended with {done.returncode}: {said}")
     return done.stdout

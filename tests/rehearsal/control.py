@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from s1_core.errors import S1Error
+
 
 @contextmanager
 def restarting(restart: Callable[[], object]) -> Iterator[str]:
@@ -18,7 +20,7 @@ def restarting(restart: Callable[[], object]) -> Iterator[str]:
             try:
                 restart()
                 status = 200
-            except (AssertionError, SystemExit):
+            except (AssertionError, S1Error):
                 status = 500
             self.send_response(status)
             self.send_header("content-length", "0")

@@ -16,12 +16,15 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from forwarder import Forwarder
 from s1_core import artifacts
+from s1_core.errors import S1Error
+from s1_core.processes import die_with_parent
 from s1_serve.release import pins
 from s1_serve.release.pins import Pins
 
@@ -29,6 +32,7 @@ START_S = 240
 DRAIN_S = 60
 PRESTOP_S = 1.0
 """between the last new connection and SIGTERM, as preStop does"""
+_END = partial(die_with_parent, by=signal.SIGTERM)  # BentoML's supervisor ends its worker itself
 SMALL = (
     "--serve.kv_cache_gib",
     "0.05",
@@ -121,7 +125,7 @@ class Stage:
         command += ["--timeout-graceful-shutdown", str(DRAIN_S)]
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                command, stdout=sink, stderr=sink, env=os.environ | variables
+                command, stdout=sink, stderr=sink, env=os.environ | variables, preexec_fn=_END
             )
         server = Server(process, port, log)
         _await_ready(server)
@@ -137,7 +141,7 @@ def _await_ready(server: Server) -> None:
         except httpx.HTTPError:
             time.sleep(0.3)
     server.process.kill()
-    raise SystemExit(f"a server did not come up:\n{server.log.read_text()[-3000:]}")
+    raise S1Error(f"a server did not come up: {server.log.read_text()[-2000:]}")
 
 
 def _free_port() -> int:

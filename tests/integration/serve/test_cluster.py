@@ -151,7 +151,7 @@ def test_deploy_refuses_pins(place):
     assert "since tags move" in place.refused("deploy", "staging")
     overlays.pin(place.root, "staging", replace(good, model="3" * 64))
     line = place.refused("deploy", "staging")
-    assert f"does not say what infra/releases/{release.id}.json says" in line
+    assert "other digests than the record" in line and release.id[:12] in line
     overlays.pin(place.root, "staging", replace(good, release="4" * 64))
     assert "no release is called '4444" in place.refused("deploy", "staging")
     (place.root / release.path).write_text(release.text.replace("1", "2", 1))

@@ -11,12 +11,13 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-def die_with_parent(parent: int | None = None) -> None:
+def die_with_parent(parent: int | None = None, *, by: int = signal.SIGKILL) -> None:
     """Be killed with the parent, also by `kill -9`; a rerun would find its folder in use.
 
     Pass it as `preexec_fn`, or call it first thing with the number of the parent, which may have
-    died before. Whatever we write survives a kill, so no grace is needed.
+    died before. Whatever we write survives a kill, so no grace is needed; a process that has to
+    end others of its own is told `by` another signal.
     """
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, by)
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

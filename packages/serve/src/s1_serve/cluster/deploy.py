@@ -24,7 +24,7 @@ from s1_serve.cluster.objects import (
     only,
     stream,
 )
-from s1_serve.release import pins, record
+from s1_serve.release import pins, record, standing
 from s1_serve.release.pins import Pins
 from s1_serve.release.repository import Repository
 
@@ -78,12 +78,7 @@ def pinned(repository: Repository, stage: str) -> Pins:
             f"{pins.path(stage)} holds zeros: nothing was promoted to {stage} yet;"
             f" just promote {stage} RELEASE"
         )
-    release = record.find(repository, found.release)
-    if pins.of(release) != found:
-        raise UserError(
-            f"{pins.path(stage)} does not say what {release.path} says: restore it with git, or"
-            f" just promote {stage} {record.short(release.id)}"
-        )
+    standing.serving(repository, stage)
     return found
 
 
