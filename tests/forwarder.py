@@ -17,8 +17,8 @@ _SIZE = 1 << 16
 class Forwarder:
     """Listens on loopback and forwards bytes both ways; `with` closes it."""
 
-    def __init__(self, target: int, port: int = 0) -> None:
-        """Forward to the port `target` from now on; `port` 0 takes any free one."""
+    def __init__(self, target: int | None = None, port: int = 0) -> None:
+        """Forward to the port `target`, if there is one yet; `port` 0 takes any free one."""
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self._open: dict[socket.socket, int] = {}
@@ -71,6 +71,9 @@ class Forwarder:
 
     def _serve(self, client: socket.socket) -> None:
         target = self._target
+        if target is None:
+            client.close()
+            return
         with (
             client,
             contextlib.suppress(OSError),

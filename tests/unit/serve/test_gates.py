@@ -50,7 +50,7 @@ def test_a_first_release_meets_the_floors(make):
     assert ends(rows) == {} and verdicts.overall(list(rows.values())) == PASS
     assert not any(gate.startswith("accuracy") for gate in rows)
     floor = rows["floor: bench, extends 0"]
-    assert floor.found.startswith("75.00, for sure above 6") and floor.wanted == "above 30 %"
+    assert floor.found.startswith("75.00 (bounds 6") and floor.wanted == "above 30 %"
 
 
 @pytest.mark.parametrize(("num", "verdict"), [(12, FAIL), (20, INCONCLUSIVE), (30, PASS)])
@@ -63,7 +63,7 @@ def test_equal_answers_are_no_worse(make):
     rows = against(make)
     assert ends(rows) == {}
     assert rows[ACCURACY].found.endswith("; 0 questions gained, 0 lost of 60")
-    assert rows[ACCURACY].found.startswith("+0.00, for sure above -4.92")
+    assert rows[ACCURACY].found.startswith("+0.00 (bounds -4.92, +4.92)")
     assert rows[ACCURACY].wanted == "above -10 points"
 
 

@@ -11,7 +11,7 @@ def above(found: Bounds, threshold: float, *, is_signed: bool) -> Judgement:
     """Pass where even the lower bound is above, fail where even the upper one is below."""
     form = "{:+.2f}" if is_signed else "{:.2f}"
     mean, lo, hi = (form.format(value) for value in (found.mean, found.lo, found.hi))
-    said = f"{mean}, for sure above {lo} and below {hi}"
+    said = f"{mean} (bounds {lo}, {hi})"
     if found.lo > threshold:
         return PASS, said
     return (FAIL if found.hi < threshold else INCONCLUSIVE), said

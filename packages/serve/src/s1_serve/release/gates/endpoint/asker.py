@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from s1_core.errors import UserError
 from s1_serve import endpoint
 from s1_serve.contract.api import Dialect
 from s1_serve.release.gates.endpoint.dialects import Broken, Json, Said, streamed, whole
@@ -24,9 +25,12 @@ class Asker:
     def __init__(self, url: str, api_key: str | None, timeout_s: float) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         root = url.rstrip("/").removesuffix("/v1")
-        self._client = httpx.Client(
-            base_url=root, headers=headers, timeout=timeout_s, limits=_FRESH
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=root, headers=headers, timeout=timeout_s, limits=_FRESH
+            )
+        except httpx.InvalidURL as error:
+            raise UserError(f"{url} is no URL ({error}): give http://HOST:PORT") from error
 
     def card(self) -> Json:
         """Give what the endpoint says of its first model; Broken where it lists none of ours."""

@@ -43,8 +43,11 @@ def _judge(rules: Rules, asker: Asker) -> Judgement:
             return str(error)
         return promise.fault(said.told)
 
-    with ThreadPoolExecutor(rules.drain.num_streams) as pool:
+    pool = ThreadPoolExecutor(rules.drain.num_streams)
+    try:
         found = list(pool.map(fault, cases))
+    finally:
+        pool.shutdown(cancel_futures=True)
     broken = [(case, why) for case, why in zip(cases, found, strict=True) if why]
     if not broken:
         return PASS, f"{len(cases)} answers kept theirs"

@@ -24,6 +24,8 @@ from s1_serve.release.verdicts import FAIL, INCONCLUSIVE, PASS, Row
 _PAUSE_S, _LOOK_S = 0.1, 0.01
 """between two short requests of one client; between two looks at whether all streams are open"""
 
+_DIED = "its client could make nothing of the answer"
+
 
 def row(rules: Rules, release: Release, asker: Asker, restart: Restart) -> Row:
     """Restart the server under load; zero requests may be lost."""
@@ -79,6 +81,11 @@ class Load:
         """Count the long streams that were open then."""
         return sum(one.is_long and one.is_open(moment) for one in list(self.requests))
 
+    def lost(self) -> list[str]:
+        """Say what befell each request that did not end whole, or did not end at all."""
+        ends = [one.fault or ("" if one.ended < math.inf else _DIED) for one in self.requests]
+        return [end for end in ends if end]
+
     def stop(self) -> None:
         """Let every client end what it has begun."""
         self._stopped.set()
@@ -119,7 +126,7 @@ def _judge(rules: Rules, release: Release, asker: Asker, restart: Restart) -> Ju
         load.stop()
     finally:
         load.cancel()  # after an interrupt nobody waits for them
-    if lost := [request.fault for request in load.requests if request.fault]:
+    if lost := load.lost():
         return FAIL, f"{len(lost)} of {len(load.requests)} requests lost, the first: {lost[0]}"
     return _witnessed(load, (began, ended), fault) or _replaced(rules, release, asker, before)
 
