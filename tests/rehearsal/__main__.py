@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 
 from rehearsal import checkpoints
-from rehearsal.checkpoints import FIRST, GOOD, WORSE, Checkpoint, Folders, verb
+from rehearsal.checkpoints import FIRST, GATES, GOOD, WORSE, Checkpoint, Folders, verb
 from rehearsal.control import restarting
 from rehearsal.load import Load
 from rehearsal.stage import Stage, digest_of
@@ -30,7 +30,6 @@ from s1_serve.release import pins, record
 from s1_serve.release.record import short
 
 ROOT = Path(__file__).resolve().parents[2]
-GATES = Path(__file__).with_name("gates.yaml")
 AUTHOR = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")

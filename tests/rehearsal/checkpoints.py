@@ -13,6 +13,8 @@ from pathlib import Path
 from s1_core.errors import S1Error
 from s1_core.processes import die_with_parent
 
+GATES = Path(__file__).with_name("gates.yaml")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -63,7 +65,8 @@ def make(folders: Folders, checkpoint: Checkpoint) -> None:
     verb(
         *("s1_serve.evaluate", "--model", model, "--benchmark", folders.root / "heldout"),
         *("--methods", "budget,extends", "--budgets", "16,32,48,64", "--extends", "0,1"),
-        *("--control_arms", "[]", "--answer_tokens", 24, "--out", folders.report(checkpoint)),
+        *("--control_arms", "[]", "--answer_tokens", 24, "--gates", GATES),
+        *("--out", folders.report(checkpoint)),
     )
 
 
@@ -72,6 +75,6 @@ def verb(*words: object) -> str:
     command = [sys.executable, "-m", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=die_with_parent)
     if done.returncode:
-        said = done.stderr.strip().replace("\n", "; ")
-        raise S1Error(f"`{' '.join(command[2:])}` ended with {done.returncode}: {said}")
+        sys.stderr.write(done.stderr)
+        raise S1Error(f"`{' '.join(command[2:])}` ended with {done.returncode}, as it says above")
     return done.stdout

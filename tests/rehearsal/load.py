@@ -21,7 +21,6 @@ class Load:
     num_clients: int = 4
     whole: int = 0
     lost: list[str] = field(default_factory=list)
-    models: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._stop, self._lock = threading.Event(), threading.Lock()
@@ -43,6 +42,7 @@ class Load:
         wanted, deadline = self.num_ended + count, time.monotonic() + _TIMEOUT_S
         while self.num_ended < wanted and time.monotonic() < deadline:
             time.sleep(0.05)
+        assert self.num_ended >= wanted, f"no {count} requests ended within {_TIMEOUT_S} s"
 
     @property
     def num_ended(self) -> int:
@@ -52,7 +52,7 @@ class Load:
         while not self._stop.is_set():
             try:
                 fault = self._stream()
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, ValueError, LookupError) as error:
                 fault = f"{type(error).__name__}: {error}"
             with self._lock:
                 self.whole += not fault

@@ -13,8 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,31 +77,33 @@ class Stage:
         self.name, self._clone, self._bentos, self._work = name, clone, bentos, work
         self.forwarder = Forwarder(0)  # nobody is there yet
         self.server: Server | None = None
-        self._lock = threading.Lock()
+        # A server hears that its parent has died when the thread that started it has.
+        self._thread = ThreadPoolExecutor(1)
         self.num_starts = 0
 
     @property
     def url(self) -> str:
         return self.forwarder.url
 
-    def sync(self) -> Pins:
+    def sync(self) -> None:
         """Serve what the overlay pins, by a rolling replacement."""
-        with self._lock:
-            text = (self._clone / pins.path(self.name)).read_text()
-            wanted = pins.parse(text, self.name)
-            fresh = self._start(wanted)
-            former, self.server = self.server, fresh
-            self.forwarder.switch(fresh.port)
-            if former is not None:
-                time.sleep(PRESTOP_S)
-                code = former.stop()
-                assert code == 0, f"the old server of {self.name} left with {code}"
-            return wanted
+        self._thread.submit(self._replace).result()
+
+    def _replace(self) -> None:
+        wanted = pins.parse((self._clone / pins.path(self.name)).read_text(), self.name)
+        fresh = self._start(wanted)
+        former, self.server = self.server, fresh
+        self.forwarder.switch(fresh.port)
+        if former is not None:
+            time.sleep(PRESTOP_S)
+            code = former.stop()
+            assert code == 0, f"the old server of {self.name} left with {code}"
 
     def close(self) -> None:
         """Stop the server and the forwarder."""
         if self.server is not None:
             self.server.stop()
+        self._thread.shutdown()
         self.forwarder.close()
 
     def _start(self, wanted: Pins) -> Server:
@@ -119,6 +121,7 @@ class Stage:
             "S1_SERVICE": json.dumps(flags),
             "BENTOML_HOME": str(self._work / f"bentoml-{self.name}"),
             "BENTOML_CONTAINERIZED": "true",
+            "S1_RELEASE": wanted.release,
         }
         command = [sys.executable, "-m", "bentoml", "serve", str(bento)]
         command += ["--host", "127.0.0.1", "--port", str(port)]

@@ -184,13 +184,13 @@ def release(root: Path, digit: str) -> Release:
 def pin(root: Path, stage: str, wanted: Pins) -> None:
     """Commit a stage's pins."""
     (root / pins.path(stage)).write_text(wanted.text)
-    commit(root)
+    commit(root, f"pin\n\nRelease: {wanted.release}\nStage: {stage}\nAction: promote\nFrom: none")
 
 
-def commit(root: Path) -> None:
+def commit(root: Path, message: str = "change") -> None:
     """Commit whatever there is."""
     git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "change")
+    git(root, "commit", "--quiet", "--message", message)
 
 
 def git(root: Path, *words: str) -> None:

@@ -19,11 +19,11 @@ from s1_serve.release.gates.endpoint.staging import Target
 from s1_serve.release.record import Release
 from s1_serve.release.rules import Rules, load
 from s1_serve.release.verdicts import FAIL, INCONCLUSIVE, PASS
-from unit.serve.fake_release import RULES
+from unit.serve.fake_release import RULES, of_model
 
 pytestmark = [pytest.mark.engine, pytest.mark.multiprocess]
 
-SMOKE, BUDGETS, DRAIN, MODEL = (f"endpoint: {n}" for n in ("smoke", "budgets", "drain", "model"))
+SMOKE, BUDGETS, DRAIN, MODEL = (f"endpoint: {n}" for n in ("smoke", "budgets", "drain", "release"))
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +32,11 @@ def rules() -> Rules:
     return load(text.replace("thinking_tokens: 200", "thinking_tokens: 300"))
 
 
-def released(model: str) -> Release:
-    return Release(
-        model=model, image="registry.example.com/s1/serve@sha256:" + "a" * 64, code="e" * 40,
-        data=None, base=None, checkpoint=None, step=None, report="f" * 64, gates="a" * 64,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def release(service) -> Release:
     """The release that the shared service serves."""
     (log,) = service.log.parent.glob("model/manifest.json")
-    return released(artifacts.load(log.parent).sha256)
+    return of_model(artifacts.load(log.parent).sha256)
 
 
 def judged(rules: Rules, release: Release, url: str, restart) -> staging.Found:
@@ -103,9 +96,12 @@ def test_another_model_is_neither_asked_nor_restarted(service, rules, release):
     def restart(_: float) -> None:
         raise AssertionError("restarted")
 
-    found = judged(rules, released("9" * 64), service.url, restart)
-    assert ends(found) == {MODEL: FAIL}
-    assert found.served == release.model and found.rows[0].found == release.model[:12]
+    other = replace(release, image=release.image.replace("a" * 64, "b" * 64))
+    for wanted in (of_model("9" * 64), other):  # another image of this model is another release
+        found = judged(rules, wanted, service.url, restart)
+        assert ends(found) == {MODEL: FAIL}
+        said = f"{release.id[:12]}, of model {release.model[:12]}"
+        assert found.served == release.model and found.rows[0].found == said
 
 
 def test_a_server_that_is_not_ours_or_not_there_is_no_pass(service, rules, release, unused_port):
@@ -132,14 +128,14 @@ def test_a_real_restart_loses_nothing(model_folder, tmp_path, rules):
     from integration.serve.server import serving
 
     model = tiny.build(tmp_path / "model", max_position_embeddings=2048)
-    release = released(artifacts.load(model).sha256)
+    release = of_model(artifacts.load(model).sha256)
     with ExitStack() as stack:
 
         def start(name: str):
             folder = tmp_path / name
             folder.mkdir()
             flags = ("--name=tiny", "--drain_s=120")
-            server = stack.enter_context(serving(model, folder, *flags))
+            server = stack.enter_context(serving(model, folder, *flags, S1_RELEASE=release.id))
             return server, int(server.url.rpartition(":")[2])
 
         first, port = start("first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,23 @@ from pathlib import Path
 import pytest
 
 from s1_core.errors import UserError
-from s1_serve.release import pins, promote, record, rollback, rules, standing, verdicts
-from s1_serve.release.config import PromoteConfig, RollbackConfig
+from s1_serve.release import (
+    create,
+    gate,
+    pins,
+    promote,
+    record,
+    rollback,
+    rules,
+    standing,
+    verdicts,
+)
+from s1_serve.release.config import CreateConfig, GateConfig, PromoteConfig, RollbackConfig
 from s1_serve.release.record import ZERO, Release
 from s1_serve.release.repository import Repository
 from s1_serve.release.rules import PATH as GATES
 from s1_serve.release.verdicts import Row, Verdict
+from unit.serve import fake_release
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGE = "registry.example.com/s1/serve@sha256:" + "ab" * 32
@@ -64,7 +76,9 @@ def released(repository: Repository, digit: str, image: str = IMAGE) -> Release:
 def judged(repository, release, kind, verdict="pass", against=None):
     """Commit what the gates of a kind would have said."""
     row = Row(gate="accuracy", verdict=verdict, found="90", wanted="80")
+    deployment = standing.deployment(repository) if kind == verdicts.STAGING else None
     judgement = Verdict(
+        deployment=deployment,
         release=release.id,
         kind=kind,
         against=against,
@@ -76,7 +90,7 @@ def judged(repository, release, kind, verdict="pass", against=None):
 
 
 def commit(repository: Repository, files: dict[str, str]) -> None:
-    repository.commit(files, "test\n\nRelease: x\n", on=repository.head(), push=None)
+    repository.commit(files, "test\n\nRelease: x\n")
 
 
 def to(repository, stage, release, *, expect=None, **options):
@@ -199,9 +213,7 @@ def test_a_production_that_moved_stops_a_promotion(repository):
     judged(repository, third, verdicts.STAGING, against=first.id)
     to_second = pins.of(second).text
     message = f"x\n\nRelease: {second.id}\nStage: production\nAction: promote\nFrom: {first.id}\n"
-    repository.commit(
-        {pins.path("production"): to_second}, message, on=repository.head(), push=None
-    )
+    repository.commit({pins.path("production"): to_second}, message)
     with pytest.raises(UserError, match="moved meanwhile"):
         to(repository, "production", third, expect=first.id)
     with pytest.raises(UserError, match="was judged against"):
@@ -228,6 +240,56 @@ def test_a_dirty_tree_and_edited_pins_are_refused(repository):
     commit(repository, {pins.path("production"): edited.text})
     with pytest.raises(UserError, match="somebody edited it"):
         standing.standings(repository)
+    commit(repository, {pins.path("production"): replace(edited, release=ZERO).text})
+    with pytest.raises(UserError, match="called"):
+        standing.standings(repository)
+
+
+def test_pins_that_no_promotion_moved_are_refused(repository):
+    release, other = released(repository, "1"), released(repository, "2")
+    through(repository, release, None)
+    commit(repository, {pins.path("production"): pins.of(other).text})
+    for read in (standing.standings, lambda r: standing.serving(r, "production")):
+        with pytest.raises(UserError, match="is no promotion"):
+            read(repository)
+
+
+def test_a_pass_is_of_one_deployment_of_staging(repository):
+    """Promoted anew, or with other manifests, or rolled back meanwhile: it has to pass again."""
+    first, second = released(repository, "1"), released(repository, "2")
+    through(repository, first, None)
+    judged(repository, second, verdicts.OFFLINE, against=first.id)
+    to(repository, "staging", second)
+    judged(repository, second, verdicts.STAGING, against=first.id)
+    (repository.root / "infra/k8s/serving/new.yaml").write_text("x")
+    git("add", ".", folder=repository.root)
+    git("commit", "--quiet", "-m", "manifests", folder=repository.root)
+    with pytest.raises(UserError, match="changed, since"):
+        to(repository, "production", second, expect=first.id)
+    judged(repository, second, verdicts.STAGING, against=first.id)
+    rollback.main(RollbackConfig(stage="staging"))
+    to(repository, "staging", second)
+    with pytest.raises(UserError, match="promoted to anew"):
+        to(repository, "production", second, expect=first.id)
+    judged(repository, second, verdicts.STAGING, against=first.id)
+    to(repository, "production", second, expect=first.id)
+    rollback.main(RollbackConfig(stage="production"))
+    with pytest.raises(UserError, match="was rolled back after it had passed"):
+        to(repository, "production", second, expect=first.id)
+
+
+def test_without_a_branch_or_a_history_nothing_is_done(repository, tmp_path_factory, monkeypatch):
+    release = released(repository, "1")
+    git("checkout", "--quiet", "--detach", folder=repository.root)
+    with pytest.raises(UserError, match="no branch"):
+        to(repository, "staging", release)
+    git("checkout", "--quiet", "main", folder=repository.root)
+    shallow = tmp_path_factory.mktemp("shallow")
+    words = ("clone", "--quiet", "--depth", "1", f"file://{repository.root}", str(shallow))
+    git(*words, folder=shallow)
+    monkeypatch.chdir(shallow)
+    with pytest.raises(UserError, match="unshallow"):
+        to(Repository.here(), "staging", release)
 
 
 def test_a_first_release_cannot_be_rolled_back(repository):
@@ -242,10 +304,10 @@ def test_a_first_release_cannot_be_rolled_back(repository):
 
 
 def test_a_branch_that_moved_refuses_a_commit(repository):
-    head = repository.head()
+    read = repository.settled()
     commit(repository, {"infra/releases/a": "1"})
     with pytest.raises(UserError, match="the branch moved"):
-        repository.commit({"infra/releases/a": "2"}, "x", on=head, push=None)
+        read.commit({"infra/releases/a": "2"}, "x")
     assert repository.show("infra/releases/a") == "1"
 
 
@@ -282,7 +344,7 @@ def test_a_commit_that_was_killed_before_the_tree_is_finished(repository, capfd)
     release = released(repository, "1")
     through(repository, release, None)
     path = pins.path("production")
-    before = repository.show(path, "HEAD^")
+    before = replace(repository, at="HEAD^").show(path)
     # What `kill -9` between the branch and the tree leaves: both of these are of the parent.
     git("read-tree", "HEAD^", folder=repository.root)
     (repository.root / path).write_text(before)
@@ -307,6 +369,63 @@ def test_kill_nine_at_any_moment_leaves_the_old_or_the_new(repository):
     assert done.returncode == 0, done.stderr
     assert standing.serving(repository, "staging") == release.id
     assert git("status", "--porcelain", folder=repository.root) == ""
+
+
+@pytest.fixture
+def made(repository, tmp_path_factory):
+    """A model and a report that pass made-up rules, which the repository has."""
+    commit(repository, {GATES: fake_release.RULES})
+    folder = tmp_path_factory.mktemp("made")
+    fake_release.Maker(folder).evidence()
+    return folder
+
+
+def create_of(folder: Path, **options) -> None:
+    create.main(
+        CreateConfig(
+            model=str(folder / "model"), report=str(folder / "report"), image=IMAGE, **options
+        )
+    )
+
+
+def test_creating_and_gating_twice_is_once(repository, made, capfd):
+    create_of(made, dry_run=True)
+    assert record.names(repository) == []
+    create_of(made)
+    create_of(made)
+    said = capfd.readouterr()
+    (name,) = {*said.out.split()}
+    assert "next: just gate" in said.err and "up to date" in said.err
+    gate.main(GateConfig(release=name))
+    head = repository.head()
+    gate.main(GateConfig(release=name[:8]))
+    assert repository.head() == head and "next: just promote staging" in capfd.readouterr().err
+    to(repository, "staging", record.find(repository, name))
+    with pytest.raises(UserError, match="nothing was recorded"):
+        gate.main(GateConfig(release=name, endpoint="http://127.0.0.1:9"))
+    assert states(repository)[record.find(repository, name).model[0]] == "staging"
+
+
+def test_rules_that_are_written_after_the_report_make_no_release(repository, made):
+    commit(repository, {GATES: fake_release.RULES.replace("floor: 30.0", "floor: 20.0")})
+    with pytest.raises(UserError, match="was made for another"):
+        create_of(made)
+
+
+def test_a_store_whose_link_leads_elsewhere_judges_nothing_and_is_mended(repository, made, capfd):
+    create_of(made)
+    name = capfd.readouterr().out.strip()
+    copy = made.parent / f"{made.name}-kept"
+    shutil.copytree(made, copy)
+    shutil.rmtree(made / "model")
+    fake_release.Maker(made, weights="of another export").evidence()
+    head = repository.head()
+    with pytest.raises(UserError, match="not the model of that hash"):
+        gate.main(GateConfig(release=name))
+    assert repository.head() == head
+    create_of(copy)
+    assert capfd.readouterr().out.strip() == name
+    gate.main(GateConfig(release=name))
 
 
 def test_outside_of_a_repository_it_is_one_line(tmp_path, monkeypatch):

@@ -40,6 +40,14 @@ drain: {num_streams: 2, thinking_tokens: 200, timeout_s: 60, restart_timeout_s: 
 """
 
 
+def of_model(model: str) -> Release:
+    """Make a record that is about nothing but a model."""
+    return Release(
+        model=model, image="registry.example.com/s1/serve@sha256:" + "a" * 64, code="e" * 40,
+        data=None, base=None, checkpoint=None, step=None, report="f" * 64, gates="a" * 64,
+    )  # fmt: skip
+
+
 def rules(**replaced: str) -> Rules:
     """Read the rules; each key stands for a text in them that its value replaces."""
     text = RULES
@@ -130,5 +138,5 @@ class Maker:
         }
         return fake_report.write(
             self.path / "report", self.samples, votes=[1, 4], config=self.evaluation,
-            parents={"s1k": self.parents.get("s1k", DATA)}, **told | dict(self.report),
+            parents={"gates": rules().sha256}, **told | dict(self.report),
         )  # fmt: skip

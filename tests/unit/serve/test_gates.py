@@ -202,7 +202,7 @@ def test_evidence_that_is_not_there_tells_nothing(make, folder):
         ("data", "origin"),
         ("base", "origin"),
         ("checkpoint", "origin"),
-        ("data", "report's data"),
+        ("gates", "report's gate config"),
     ],
 )
 def test_a_record_of_another_hash_fails(make, field, gate):

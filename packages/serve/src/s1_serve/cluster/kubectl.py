@@ -21,6 +21,7 @@ from s1_core.processes import die_with_parent
 
 VARIABLE = "KUBECTL"
 OLDEST_KUSTOMIZE = 5
+_FOREIGN_DIFF = "KUBECTL_EXTERNAL_DIFF"
 _PATIENCE = "--request-timeout=30s"
 _SILENCE = r"connect(ion)? to the server|i/o timeout|context deadline exceeded"
 # What kubectl says, and what to do about it; the first that fits is told.
@@ -140,9 +141,15 @@ class Kubectl:
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"LC_ALL": "C"},
+            env=_environment(),
             preexec_fn=functools.partial(die_with_parent, os.getpid()),
         )
+
+
+def _environment() -> dict[str, str]:
+    """Give kubectl English, and its own diff: another program's may print nothing, or a window."""
+    kept = {name: value for name, value in os.environ.items() if name != _FOREIGN_DIFF}
+    return kept | {"LC_ALL": "C"}
 
 
 def check_kustomize(version: str) -> None:

@@ -47,6 +47,8 @@ def main(config: SubmitConfig) -> None:
             the name belongs to another run.
     """
     repository, kubectl = Repository.here(), Kubectl.here()
+    if not config.dry_run:
+        repository.demand_clean()
     objects = render.objects(kubectl, repository.root, config.folder)
     shared = [value for value in objects if value["kind"] not in RUNS]
     run = prepared(chosen(objects, config), config)

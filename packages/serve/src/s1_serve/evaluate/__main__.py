@@ -28,7 +28,7 @@ def main(config: EvaluateConfig) -> None:
     source = opened(config)
     others = _others(config)
     out = Path(config.out)
-    parents = {name: one.sha256 for name, one in {**benchmarks, **others}.items()}
+    parents = {name: one.sha256 for name, one in {**benchmarks, **others}.items()} | _gates(config)
     identity: dict[str, Any] = {
         "kind": KIND,
         "config": artifacts.identity(config) | {"source": source.identity},
@@ -65,6 +65,15 @@ def _others(config: EvaluateConfig) -> dict[str, Artifact]:
     """Open what a report may also tell of."""
     named = {"s1k": (config.s1k, "s1k"), "direct_model": (config.direct_model, "model")}
     return {n: artifacts.load(path, kind=kind) for n, (path, kind) in named.items() if path}
+
+
+def _gates(config: EvaluateConfig) -> dict[str, str]:
+    """Hash what a release will have to show, so that it cannot be changed to fit the report."""
+    if config.gates is None:
+        return {}
+    if not (file := Path(config.gates)).is_file():
+        raise UserError(f"no gate config at {file}: run from the repository's root, or name yours")
+    return {"gates": artifacts.sha256_of(file)}
 
 
 def _questions(benchmark: Artifact, config: EvaluateConfig) -> list[Question]:

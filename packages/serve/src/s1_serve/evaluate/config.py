@@ -29,7 +29,7 @@ class EvaluateConfig:
     """Measure a model on benchmarks over budgets, extends and votes, and write a report."""
 
     RUN_ONLY: ClassVar[tuple[str, ...]] = (
-        "model", "endpoint", "benchmark", "out", "s1k", "direct_model", "judge", "workers",
+        "model", "endpoint", "benchmark", "out", "s1k", "direct_model", "gates", "judge", "workers",
         "concurrency",
     )  # fmt: skip
 
@@ -50,6 +50,8 @@ class EvaluateConfig:
     """The training data, for its rate of planted slips."""
     direct_model: str | None = None
     """The model before fine-tuning; it gives the line of direct answering."""
+    gates: str | None = None
+    """The gate config that the report is for; its hash goes into the report's manifest."""
     methods: tuple[str, ...] = (NONE, BUDGET, EXTENDS, MAJORITY)
     """Of none, budget, extends, tokens, steps, classes (these three also as tokens+budget ...),
     rejection, majority."""

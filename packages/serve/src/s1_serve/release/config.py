@@ -14,9 +14,11 @@ STORE = "artifacts/releases"
 RESTART = (
     'at=$(date -u +%FT%TZ); rollout="--namespace s1-staging rollouts.argoproj.io/s1"'
     """; kubectl patch $rollout --type merge --patch '{"spec":{"restartAt":"'$at'"}}'"""
-    " && kubectl wait $rollout --for=jsonpath={.status.restartedAt}=$at --timeout=55m"
+    " && kubectl wait $rollout --for=jsonpath={.status.restartedAt}=$at --timeout=25m"
+    " && kubectl wait $rollout --for=jsonpath={.status.phase}=Healthy --timeout=30m"
 )
-"""what `kubectl argo rollouts restart` does, waiting for its end, without that plugin"""
+"""what `kubectl argo rollouts restart` does, without that plugin, and waiting for the new pods; in
+kubectl's current context"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +64,12 @@ class GateConfig:
     store: str = STORE
     """where models/ and reports/ are found by hash"""
     dry_run: bool = False
-    """judge, and record nothing"""
+    """judge, restart nothing, and record nothing"""
     push: str | None = None
     """a git remote that has to take the commit first"""
+
+    def __post_init__(self) -> None:
+        require(self.endpoint != "", "the endpoint is empty: give a URL, or leave --endpoint out")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from s1_core.errors import UserError
 from s1_serve.release import pins, record, rules, store
 from s1_serve.release.config import CreateConfig
 from s1_serve.release.record import Release, short
-from s1_serve.release.repository import Repository
+from s1_serve.release.repository import RELEASE, Repository
 
 _DATA = "s1k"
 
@@ -24,12 +24,12 @@ def main(config: CreateConfig) -> None:
         UserError: a dirty tree, an altered folder, a report of another model, a tag for an image.
     """
     record.check_image(config.image)
-    repository = Repository.here()
-    with repository.locked():
-        repository.demand_clean()
-        with cli.working(f"checking {config.model}"):
-            model = artifacts.load(config.model, kind="model")
-        report = _report_of(config, model)
+    here = Repository.here()
+    with cli.working(f"checking {config.model}"):
+        model = artifacts.load(config.model, kind="model")
+    with here.locked():
+        repository = here.settled()
+        report = _report_of(repository, config, model)
         release = _release(repository, config, model, report)
         is_known = repository.show(release.path) is not None
         if not config.dry_run:
@@ -37,13 +37,14 @@ def main(config: CreateConfig) -> None:
             store.link(config.store, store.REPORTS, report)
         if is_known:
             cli.say(f"up to date: {release.path}")
+            if config.push is not None:
+                repository.push(config.push, repository.at)
         elif config.dry_run:
             cli.say(f"dry run: {release.path} would be committed:")
             cli.say(release.text.strip())
         else:
-            message = f"Release candidate {short(release.id)}\n\nRelease: {release.id}\n"
-            files = {release.path: release.text}
-            repository.commit(files, message, on=repository.head(), push=config.push)
+            message = f"Release candidate {short(release.id)}\n\n{RELEASE}: {release.id}\n"
+            repository.commit({release.path: release.text}, message, push=config.push)
             cli.say(f"candidate: {release.path}; next: just gate {short(release.id)}")
     sys.stdout.write(f"{release.id}\n")
 
@@ -64,7 +65,8 @@ def _release(
     )
 
 
-def _report_of(config: CreateConfig, model: Artifact) -> Artifact:
+def _report_of(repository: Repository, config: CreateConfig, model: Artifact) -> Artifact:
+    """Open the report, which has to be of this model and made for today's gate config."""
     report = artifacts.load(config.report, kind="report")
     said = json.loads((Path(config.report) / "report.json").read_text())
     measured = (said.get("model") or {}).get("manifest_sha256")
@@ -73,6 +75,7 @@ def _report_of(config: CreateConfig, model: Artifact) -> Artifact:
             f"{config.report} measured the model {short(measured)}, and {config.model} is"
             f" {short(model.sha256)}: evaluate this one"
         )
+    rules.check_report(repository, report)
     return report
 
 
@@ -80,5 +83,5 @@ def _code(repository: Repository) -> str:
     """Name the newest commit of anything but releases themselves, so that twice is once."""
     beside = [f":(exclude){record.FOLDER}"]
     beside += [f":(exclude){pins.path(stage)}" for stage in pins.STAGES]
-    found = repository.git("log", "-1", "--format=%H", "--", ".", *beside).strip()
-    return found or repository.head()
+    found = repository.git("log", "-1", "--format=%H", repository.at, "--", ".", *beside).strip()
+    return found or repository.at

@@ -21,23 +21,29 @@ if TYPE_CHECKING:
     from s1_serve.release.gates.evidence import Evidence
 
 _KEY = "S1_API_KEY"
+_LEFT = "dry run: the server is not replaced, so the drain is left out"
 
 
 def main(config: GateConfig) -> None:
     """Judge, show the rows, and commit the verdict.
 
+    The clone is free for others while it judges, which may take an hour: a rollback cannot wait.
     Raises:
         UserError: the verdict is not a pass, or nothing could be judged.
     """
-    repository = Repository.here()
-    with repository.locked():
-        repository.demand_clean()
-        release = record.find(repository, config.release)
-        rules.check_current(repository, release)
-        judge = _staging if config.endpoint else _offline
-        verdict = judge(repository, config, release)
-        _show(verdict)
-        _keep(repository, config, verdict)
+    here = Repository.here()
+    with here.locked():
+        repository = here.settled()
+    release = record.find(repository, config.release)
+    rules.check_current(repository, release)
+    judge = _offline if config.endpoint is None else _staging
+    verdict = judge(repository, config, release)
+    _show(verdict)
+    if config.dry_run:
+        cli.say("dry run: nothing was recorded")
+    else:
+        with here.locked():
+            _keep(here.settled(), config, verdict)
     if verdict.verdict != verdicts.PASS:
         raise UserError(_said(verdict))
     cli.say(f"passed: {_next(verdict)}")
@@ -50,12 +56,16 @@ def _offline(repository: Repository, config: GateConfig, release: Release) -> Ve
 
     asked = rules.current(repository)
     serving = standing.serving(repository, standing.PRODUCTION)
-    former = record.find(repository, serving) if serving and serving != release.id else None
+    require(
+        serving != release.id,
+        f"production serves {short(release.id)}: it is what others are judged against",
+    )
+    former = record.find(repository, serving) if serving else None
     production = None
     if former is not None:
         again = config.production_report
         report = Path(again) if again else _place(config, store.REPORTS, former.report)
-        model = _place(config, store.MODELS, former.model)
+        model = store.place(config.store, store.MODELS, former.model)  # its hash is all we need
         production = Evidence(former, model, report, is_measured_again=again is not None)
     candidate = Evidence(
         release,
@@ -84,16 +94,23 @@ def _staging(repository: Repository, config: GateConfig, release: Release) -> Ve
     staged = standing.serving(repository, standing.STAGING)
     require(
         staged == release.id,
-        f"staging serves {short(staged)} by its pins, not {short(release.id)}: run"
+        f"staging is pinned to {short(staged)}, not to {short(release.id)}: run"
         f" `just promote staging {short(release.id)}` and `just deploy staging` first",
     )
+    cli.say(f"the server will be replaced by: {config.restart}" if not config.dry_run else _LEFT)
     target = staging.Target(
         url=config.endpoint,
         api_key=os.environ.get(_KEY),
-        restart=restart.shell(config.restart),
+        restart=None if config.dry_run else restart.shell(config.restart),
     )
     with cli.working(f"asking {config.endpoint}"):
         found = staging.judge(asked, release, target)
+    first = found.rows[0]
+    require(
+        first.verdict == verdicts.PASS,
+        f"{config.endpoint}: {first.found}, wanted {first.wanted}; deploy staging, or mend the URL;"
+        " nothing was recorded",
+    )
     return Verdict(
         release=release.id,
         kind=verdicts.STAGING,
@@ -101,19 +118,29 @@ def _staging(repository: Repository, config: GateConfig, release: Release) -> Ve
         report=release.report,
         against=standing.serving(repository, standing.PRODUCTION),
         served=found.served,
+        deployment=standing.deployment(repository),
         rows=tuple(found.rows),
     )
 
 
 def _place(config: GateConfig, kind: str, sha256: str) -> Path:
-    return store.place(config.store, kind, sha256)
+    """Find a folder in the store; without it nothing is judged, so nothing is recorded."""
+    folder = store.place(config.store, kind, sha256)
+    require(
+        store.holds(folder, sha256),
+        f"{folder} is not the {kind[:-1]} of that hash: bring it there, or link it (`just release"
+        " create` does, where the folders are); nothing was recorded",
+    )
+    return folder
 
 
 def _sha256_of(production: Evidence | None) -> str | None:
     """Give the hash of the report that production was compared by, where it could be read."""
+    from s1_serve.release.gates.evidence import FAULTS
+
     try:
         return production.checked_report.artifact.sha256 if production else None
-    except UserError:
+    except FAULTS:
         return None
 
 
@@ -129,21 +156,29 @@ def _show(verdict: Verdict) -> None:
 
 
 def _keep(repository: Repository, config: GateConfig, verdict: Verdict) -> None:
-    """Commit the verdict, unless this very one is there."""
-    if config.dry_run:
-        cli.say("dry run: nothing was recorded")
-    elif repository.show(verdict.path) == verdict.text:
+    """Commit the verdict, unless this very one is there.
+
+    Raises:
+        UserError: what it was judged by or against moved meanwhile.
+    """
+    rules.check_current(repository, record.find(repository, verdict.release))
+    is_same = verdict.against == standing.serving(repository, standing.PRODUCTION) and (
+        verdict.deployment in (None, standing.deployment(repository))
+    )
+    require(is_same, "production or staging moved while it was judged: gate it again")
+    if repository.show(verdict.path) == verdict.text:
         cli.say(f"up to date: {verdict.path}")
-    else:
-        subject = f"Gate {short(verdict.release)}, {verdict.kind}: {verdict.verdict}"
-        message = f"{subject}\n\n{RELEASE}: {verdict.release}\n"
-        files = {verdict.path: verdict.text}
-        repository.commit(files, message, on=repository.head(), push=config.push)
+        if config.push is not None:
+            repository.push(config.push, repository.at)
+        return
+    subject = f"Gate {short(verdict.release)}, {verdict.kind}: {verdict.verdict}"
+    message = f"{subject}\n\n{RELEASE}: {verdict.release}\n"
+    repository.commit({verdict.path: verdict.text}, message, push=config.push)
 
 
 def _said(verdict: Verdict) -> str:
-    rows = {row.gate: row for row in verdict.rows}
-    first = rows[verdict.failing[0]] if verdict.failing else None
+    telling = [row for row in verdict.rows if row.verdict == verdict.verdict]
+    first = telling[0] if telling else None
     shown = f"{first.gate} found {first.found}, wanted {first.wanted}" if first else "no gate ran"
     more = f" and {len(verdict.failing) - 1} more" if len(verdict.failing) > 1 else ""
     end = "is rejected" if verdict.verdict == verdicts.FAIL else "is not shown to be good enough"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from s1_core.errors import UserError
-from s1_serve.release.record import ZERO, Release, is_hash
+from s1_serve.release.record import ZERO, Release
 
 if TYPE_CHECKING:
     from s1_serve.release.repository import Repository
@@ -43,7 +43,8 @@ class Pins:
 
     @property
     def is_set(self) -> bool:
-        return is_hash(self.release) and is_hash(self.model) and not self.image.endswith(ZERO)
+        """Say whether anything is pinned: all three are zeros before the first promotion."""
+        return not all(value.endswith(ZERO) for value in (self.release, self.image, self.model))
 
     @property
     def text(self) -> str:
@@ -68,7 +69,9 @@ def parse(text: str, stage: str) -> Pins:
         pins = Pins(release=data["release"], image=data["image"], model=data["model"])
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{path(stage)} holds no pins: restore it with git") from error
-    if not re.fullmatch(r"[^@\s]+@sha256:[0-9a-f]{64}", str(pins.image)):
+    if not all(isinstance(value, str) for value in vars(pins).values()):
+        raise UserError(f"{path(stage)} holds a number for a hash: restore it with git")
+    if not re.fullmatch(r"[^@\s]+@sha256:[0-9a-f]{64}", pins.image):
         raise UserError(
             f"{path(stage)} pins the image {pins.image!r}: wanted REPOSITORY@sha256:DIGEST, since"
             " tags move; restore it with git"

@@ -26,13 +26,15 @@ def main(config: PromoteConfig) -> None:
     Raises:
         UserError: what the stage asks for is not there; nothing has changed.
     """
-    repository = Repository.here()
-    with repository.locked():
-        repository.demand_clean()
+    here = Repository.here()
+    with here.locked():
+        repository = here.settled()
         release = record.find(repository, config.release)
         now = standing.serving(repository, config.stage)
         if now == release.id:
-            cli.say(f"up to date: {config.stage} serves {short(now)}")
+            cli.say(f"up to date: {config.stage} is pinned to {short(now)}")
+            if config.push is not None:
+                repository.push(config.push, repository.at)
             return
         check_expected(repository, config.stage, now, config.expect)
         _CHECKS[config.stage](repository, release)
@@ -58,8 +60,8 @@ class Move:
             cli.say("dry run: nothing was changed")
             return
         files = {pins.path(self.stage): wanted.text}
-        made = repository.commit(files, self._message(), on=repository.head(), push=push)
-        cli.say(f"{self.stage} serves {short(self.release.id)} by commit {made[:12]}")
+        made = repository.commit(files, self._message(), push=push)
+        cli.say(f"{self.stage} is pinned to {short(self.release.id)} by commit {made[:12]}")
         cli.say(f"next: just deploy {self.stage}")
 
     def _show(self, before: str, after: str) -> None:
@@ -100,7 +102,7 @@ def _check_offline(repository: Repository, release: Release) -> None:
     verdict = _passed(repository, release, verdicts.OFFLINE, f"just gate {short(release.id)}")
     production = standing.serving(repository, standing.PRODUCTION)
     require(
-        verdict.against == production,
+        production in (verdict.against, release.id),
         f"{short(release.id)} was judged against {short(verdict.against)}, and production serves"
         f" {short(production)} now: run `just gate {short(release.id)}` again",
     )
@@ -116,13 +118,28 @@ def _check_staged(repository: Repository, release: Release) -> None:
     )
     _check_offline(repository, release)
     again = f"just gate {short(release.id)} --endpoint URL"
-    _passed(repository, release, verdicts.STAGING, again)
+    verdict = _passed(repository, release, verdicts.STAGING, again)
+    require(
+        verdict.deployment == standing.deployment(repository),
+        f"staging was promoted to anew, or infra/k8s/serving changed, since {short(release.id)}"
+        f" passed there: deploy it, and run `{again}` again",
+    )
+    left = standing.withdrawn(repository, release.id)
+    judged = repository.history(verdict.path)[0].commit
+    require(
+        left is None or repository.contains(left.commit, judged),
+        f"{short(release.id)} was rolled back after it had passed: what was wrong? If nothing,"
+        f" `just promote staging` and `{again}` again",
+    )
 
 
 def _passed(repository: Repository, release: Release, kind: str, command: str) -> verdicts.Verdict:
     verdict = verdicts.of(repository, release.id).get(kind)
     if verdict is None:
         raise UserError(f"{short(release.id)} has no {kind} verdict: run `{command}` first")
+    made_of = (verdict.gates, verdict.report, verdict.served or release.model)
+    if made_of != (release.gates, release.report, release.model):
+        raise UserError(f"{verdict.path} is not about this release's evidence: run `{command}`")
     if verdict.verdict != verdicts.PASS:
         raise UserError(
             f"{short(release.id)} did not pass the {kind} gates: {verdict.verdict}, by"

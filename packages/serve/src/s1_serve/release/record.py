@@ -36,7 +36,7 @@ class Release:
     image: str
     """of the service, REPOSITORY@sha256:DIGEST"""
     code: str
-    """the commit that the image and the report were made of"""
+    """the newest commit of the checkout, releases themselves aside, when the record was made"""
     data: str | None
     """of the s1k manifest; None for a model that was not trained here"""
     base: str | None

@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from s1_core import cli
@@ -21,6 +22,8 @@ from s1_core.errors import UserError
 RELEASE = "Release"
 """the trailer of every commit made here: whose it is"""
 _UNIT = "\x1f"
+_UNDER_WAY = ("MERGE_HEAD", "REVERT_HEAD", "CHERRY_PICK_HEAD")
+"""what git leaves while somebody is at work; that is not ours to finish"""
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,19 @@ class Change:
     """A commit that touched a file: when, and its message's trailers."""
 
     commit: str
-    time: str
+    time: datetime
+    """in UTC"""
     subject: str
     trailers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A work tree."""
+    """A work tree, read at one commit."""
 
     root: Path
+    at: str = "HEAD"
+    """what is read; a name that moves, until it is settled"""
 
     @staticmethod
     def here() -> Repository:
@@ -57,18 +63,38 @@ class Repository:
             raise UserError(f"git {words[0]}: {said.removeprefix('fatal: ')}")
         return done.stdout
 
+    def settled(self) -> Repository:
+        """Give the repository at its newest commit, whatever comes after, ready to be committed to.
+
+        Raises:
+            UserError: a dirty tree, no branch, nobody to commit as, or a history cut short.
+        """
+        self.demand_clean()
+        self.git("var", "GIT_COMMITTER_IDENT")
+        if _run(["git", "symbolic-ref", "--quiet", "HEAD"], self.root).returncode:
+            raise UserError("no branch is checked out, so none could move: git switch BRANCH first")
+        if self.git("rev-parse", "--is-shallow-repository").strip() == "true":
+            raise UserError("this clone has no history to read: git fetch --unshallow first")
+        return replace(self, at=self.head())
+
     def head(self) -> str:
         """Name the newest commit; a repository without one is a UserError."""
         return self.git("rev-parse", "--verify", "HEAD^{commit}").strip()
 
-    def show(self, path: str, commit: str = "HEAD") -> str | None:
-        """Read a file of a commit; None where it is not there."""
-        done = _run(["git", "show", f"{commit}:{path}"], self.root)
+    def show(self, path: str) -> str | None:
+        """Read a file; None where it is not there."""
+        done = _run(["git", "show", f"{self.at}:{path}"], self.root)
         return None if done.returncode else done.stdout
 
-    def listed(self, folder: str) -> list[str]:
-        """List the files of the newest commit in a folder."""
-        return self.git("ls-tree", "--name-only", "HEAD", f"{folder}/").splitlines()
+    def listed(self, folder: str, *, deep: bool = False) -> list[str]:
+        """List the entries of a folder; `deep` with modes and hashes, down to the files."""
+        how = ["-r"] if deep else ["--name-only"]
+        return self.git("ls-tree", *how, self.at, f"{folder}/").splitlines()
+
+    def contains(self, earlier: str, later: str) -> bool:
+        """Say whether one commit lies behind another, or is it."""
+        command = ["git", "merge-base", "--is-ancestor", earlier, later]
+        return _run(command, self.root).returncode == 0
 
     def demand_clean(self) -> None:
         """Refuse a tree with anything uncommitted: no commit would say what was released.
@@ -91,9 +117,11 @@ class Repository:
     def _is_half_done(self, changed: list[str]) -> bool:
         """Say whether all that is wrong is that the newest commit, one of ours, is not here."""
         newest = self.git("log", "-1", f"--format=%(trailers:key={RELEASE})").strip()
-        return bool(newest) and all(
-            self._on_disk(path) == self.show(path, "HEAD^") for path in changed
-        )
+        git = self.root / self.git("rev-parse", "--git-dir").strip()
+        if not newest or any((git / name).exists() for name in _UNDER_WAY):
+            return False
+        before = replace(self, at="HEAD^")
+        return all(self._on_disk(path) == before.show(path) for path in changed)
 
     def _on_disk(self, path: str) -> str | None:
         file = self.root / path
@@ -101,8 +129,8 @@ class Repository:
 
     def history(self, path: str) -> list[Change]:
         """List the commits that changed a file, newest first."""
-        form = _UNIT.join(("%H", "%cI", "%s", "%(trailers:only,unfold)"))
-        listing = self.git("log", "-z", f"--format={form}", "--", path)
+        form = _UNIT.join(("%H", "%ct", "%s", "%(trailers:only,unfold)"))
+        listing = self.git("log", "-z", f"--format={form}", self.at, "--", path)
         return [_change(entry) for entry in listing.split("\0") if entry.strip()]
 
     @contextmanager
@@ -118,20 +146,23 @@ class Repository:
                 ) from error
             yield
 
-    def commit(self, files: Mapping[str, str], message: str, *, on: str, push: str | None) -> str:
-        """Commit these files and no others on top of `on`, and put them into the work tree.
+    def commit(self, files: Mapping[str, str], message: str, *, push: str | None = None) -> str:
+        """Commit these files and no others on top of what was read, and put them into the tree.
 
         With `push`, a remote takes the commit first: one that has moved on refuses it, and
         nothing has changed here.
-        Raises UserError when the branch has left `on` meanwhile.
+        Raises UserError when the branch has left the commit that was read.
         """
+        on = self.at if self.at != "HEAD" else self.head()
         made = self._made(files, message, on)
-        branch = self.git("symbolic-ref", "HEAD").strip()
         if push is not None:
-            self._push(push, made, branch)
+            self.push(push, made)
+        branch = self.git("symbolic-ref", "HEAD").strip()
         try:
             self.git("update-ref", "-m", message.splitlines()[0], branch, made, on)
         except UserError as error:
+            if self.head() == on:
+                raise
             raise UserError("the branch moved meanwhile: look at it, and run again") from error
         self.restore(*files)
         return made
@@ -152,7 +183,9 @@ class Repository:
             tree = self.git("write-tree", GIT_INDEX_FILE=index).strip()
         return self.git("commit-tree", tree, "-p", parent, "-m", message).strip()
 
-    def _push(self, remote: str, commit: str, branch: str) -> None:
+    def push(self, remote: str, commit: str) -> None:
+        """Have a remote's branch of this name take a commit, unless it has it."""
+        branch = self.git("symbolic-ref", "HEAD").strip()
         try:
             self.git("push", "--quiet", remote, f"{commit}:{branch}")
         except UserError as error:
@@ -165,7 +198,8 @@ class Repository:
 def _change(entry: str) -> Change:
     commit, time, subject, trailers = entry.strip("\n").split(_UNIT)
     pairs = (line.partition(": ") for line in trailers.splitlines())
-    return Change(commit, time, subject, {name: value for name, _, value in pairs})
+    moment = datetime.fromtimestamp(int(time), UTC)
+    return Change(commit, moment, subject, {name: value for name, _, value in pairs})
 
 
 def _run(
@@ -174,7 +208,13 @@ def _run(
     environment = os.environ | variables
     try:
         return subprocess.run(
-            command, cwd=folder, input=text, env=environment, capture_output=True, text=True
+            command,
+            cwd=folder,
+            input=text,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",  # a dirty file may be anything
         )
     except FileNotFoundError as error:
         raise UserError("git is not installed: releases are kept in a git repository") from error

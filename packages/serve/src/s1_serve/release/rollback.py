@@ -21,14 +21,16 @@ def main(config: RollbackConfig) -> None:
     Raises:
         UserError: nothing to go back to; nothing has changed.
     """
-    repository = Repository.here()
-    with repository.locked():
-        repository.demand_clean()
+    here = Repository.here()
+    with here.locked():
+        repository = here.settled()
         now = standing.serving(repository, config.stage)
         check_expected(repository, config.stage, now, config.expect)
         target = _target(repository, config)
         if target == now:
-            cli.say(f"up to date: {config.stage} serves {short(now)}; --to ID goes further back")
+            cli.say(f"up to date: {config.stage} is at {short(now)}; --to ID goes further back")
+            if config.push is not None:
+                repository.push(config.push, repository.at)
             return
         release = record.find(repository, target)
         move = Move(config.stage, standing.ROLLBACK, release, now)

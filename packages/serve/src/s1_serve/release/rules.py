@@ -20,10 +20,13 @@ from s1_core.metrics import Resampling
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from s1_core.artifacts import Artifact
     from s1_serve.release.record import Release
     from s1_serve.release.repository import Repository
 
 PATH = "infra/releases/gates.yaml"
+PARENT = "gates"
+"""what a report calls the gate config that it was made for, by the hash of its bytes"""
 RULES_VERSION = 1
 
 
@@ -134,7 +137,13 @@ class Rules(_Strict):
         require(bool(self.accuracy), "accuracy is empty: a release has to show something")
         require(bool(self.budgets.questions), "budgets.questions is empty: give some to ask")
         require(max(self.budgets.maxima, default=0) > 0, "budgets.maxima: give one above 0")
-        require(self.drain.num_streams > 0, "drain.num_streams is 0: nothing would be drained")
+        require(bool(self.budgets.extends), "budgets.extends is empty: give counts from 0")
+        drain = self.drain
+        require(drain.num_streams > 0, "drain.num_streams is 0: nothing would be drained")
+        require(drain.thinking_tokens > 0, "drain.thinking_tokens is 0: give the streams a length")
+        require(bool(self.scaling), "scaling is empty: more thinking has to be shown to help")
+        require(self.control == 100, f"control is {self.control:g}: every budget is kept, or none")
+        require(0 < self.parity < 1, f"parity is {self.parity:g}: give a difference of logits")
         for one in self.scaling:
             self._check_benchmarks(one.benchmarks)
         for rule in self.accuracy:
@@ -195,6 +204,19 @@ def current(repository: Repository) -> Rules:
 def current_sha256(repository: Repository) -> str:
     """Hash the rules of the newest commit, which have to be valid."""
     return current(repository).sha256
+
+
+def check_report(repository: Repository, report: Artifact) -> None:
+    """Refuse a report that was made for other rules than today's, or for none.
+
+    Rules that are written once the numbers are known show nothing.
+    """
+    wanted, found = current_sha256(repository), report.parents.get(PARENT)
+    said = f"was made for another {PATH} than today's" if found else f"was not made for {PATH}"
+    require(
+        found == wanted,
+        f"{report.path} {said}: `just evaluate --config release ...` names it by --gates",
+    )
 
 
 def check_current(repository: Repository, release: Release) -> None:

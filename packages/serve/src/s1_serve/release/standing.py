@@ -5,6 +5,7 @@ Nothing is kept beside git, so nothing can disagree with it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ SUPERSEDED, REJECTED, ROLLED_BACK = "superseded", "rejected", "rolled-back"
 STAGE, ACTION, FROM = "Stage", "Action", "From"
 """the trailers of a commit that moves a stage"""
 PROMOTE, ROLLBACK = "promote", "rollback"
+MANIFESTS = "infra/k8s/serving"
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,22 @@ def serving(repository: Repository, stage: str) -> str | None:
     """Name the release that a stage serves; None before the first.
 
     Raises:
-        UserError: its pins are not those of the record, so somebody edited them.
+        UserError: its pins are not those of the record, or came there by no promotion.
     """
     found = pins.current(repository, stage)
-    if found.release == record.ZERO:
+    if not found.is_set:
         return None
     release = record.find(repository, found.release)
     if pins.of(release) != found:
         raise UserError(
             f"{pins.path(stage)} has other digests than the record of {short(release.id)}:"
             " somebody edited it; restore it with git"
+        )
+    newest = repository.history(pins.path(stage))[0]
+    if (newest.trailers.get(RELEASE), newest.trailers.get(STAGE)) != (release.id, stage):
+        raise UserError(
+            f"commit {newest.commit[:12]} moved {stage} to {short(release.id)} and is no promotion"
+            " (or lost its trailers when it was squashed): revert it, and promote"
         )
     return release.id
 
@@ -64,6 +72,24 @@ def standings(repository: Repository) -> list[Standing]:
         for name in record.names(repository)
     ]
     return sorted(found, key=lambda one: one.since.time, reverse=True)
+
+
+def deployment(repository: Repository) -> str:
+    """Name what staging was when it was gated: its newest move, and everything but the pins."""
+    newest = moves(repository, STAGING)[:1]
+    entries = [
+        entry
+        for entry in repository.listed(MANIFESTS, deep=True)
+        if not entry.endswith("/release.yaml")
+    ]
+    words = [*(change.commit for change in newest), *entries]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
+
+
+def withdrawn(repository: Repository, release: str) -> Change | None:
+    """Give the rollback that took a release out of production, if that was its last move there."""
+    left = _departure(moves(repository, PRODUCTION), release)
+    return left if left and left.trailers.get(ACTION) == ROLLBACK else None
 
 
 def _standing(
@@ -88,12 +114,14 @@ def _standing(
         return standing(ROLLED_BACK, left)  # it may still lie on staging, from before
     if staged:
         return standing(STAGING, staged)
+    off = _departure(history[STAGING], release.id)
+    if off and not left and off.trailers.get(ACTION) == ROLLBACK:
+        return standing(ROLLED_BACK, off)
     failed = [kind for kind, result in results.items() if result == verdicts.FAIL]
     if failed:
         return standing(REJECTED, repository.history(verdicts.path(release.id, failed[0]))[0])
-    left = left or _departure(history[STAGING], release.id)
-    if left:
-        return standing(SUPERSEDED, left)
+    if gone := left or off:
+        return standing(SUPERSEDED, gone)
     return standing(CANDIDATE, repository.history(release.path)[-1])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from s1_core import cli
 from s1_serve.release import pins, standing, verdicts
@@ -13,19 +14,20 @@ from s1_serve.release.record import short
 from s1_serve.release.repository import Repository
 from s1_serve.release.standing import Standing
 
-_HEAD = ("release", "state", "since", "by commit", "model", "step", "offline", "staging")
+_HEAD = ("release", "state", "since (UTC)", "by commit", "model", "step", "offline", "staging")
 
 
 def main(config: StatusConfig) -> None:
     """Print the table; nothing is changed."""
-    repository = Repository.here()
+    here = Repository.here()
+    repository = replace(here, at=here.head())
     found = standing.standings(repository)
     if config.json:
         rows = [
             {
                 "release": one.release.id,
                 "state": one.state,
-                "since": one.since.time,
+                "since": one.since.time.isoformat(),
                 "commit": one.since.commit,
                 "model": one.release.model,
                 "image": one.release.image,
@@ -37,7 +39,7 @@ def main(config: StatusConfig) -> None:
         return
     _show(found)
     for stage in reversed(pins.STAGES):
-        cli.say(f"{stage} serves {short(standing.serving(repository, stage))}")
+        cli.say(f"{stage} is pinned to {short(standing.serving(repository, stage))}")
 
 
 def _show(found: Sequence[Standing]) -> None:
@@ -48,7 +50,7 @@ def _show(found: Sequence[Standing]) -> None:
         [
             short(one.release.id),
             one.state,
-            one.since.time[:16].replace("T", " "),
+            f"{one.since.time:%Y-%m-%d %H:%M}",
             one.since.commit[:10],
             short(one.release.model),
             str(one.release.step or ""),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from s1_core import artifacts
 from s1_core.artifacts import Artifact
 
 MODELS, REPORTS = "models", "reports"
@@ -19,10 +20,16 @@ def place(store: str, kind: str, sha256: str) -> Path:
     return Path(store) / kind / sha256
 
 
+def holds(folder: Path, sha256: str) -> bool:
+    """Say whether a folder has this manifest; one that a link leads to may have become another."""
+    file = folder / artifacts.MANIFEST
+    return file.is_file() and artifacts.sha256_of(file) == sha256
+
+
 def link(store: str, kind: str, artifact: Artifact) -> None:
     """Let the store find an artifact; an intact one that is already there stays."""
     target = place(store, kind, artifact.sha256)
-    if target.is_dir():
+    if holds(target, artifact.sha256):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(f".{target.name}.{os.getpid()}")

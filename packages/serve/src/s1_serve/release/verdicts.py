@@ -53,6 +53,8 @@ class Verdict:
     """the report that it was compared by"""
     served: str | None = None
     """the model that the endpoint said it serves"""
+    deployment: str | None = None
+    """of staging: which promotion, and which manifests (`standing.deployment`)"""
     rows: tuple[Row, ...]
     schema_version: int = VERDICT_VERSION
 

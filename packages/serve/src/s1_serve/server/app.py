@@ -7,6 +7,7 @@ pinned exactly, and the tests start this.
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,6 +42,7 @@ from s1_serve.options import budget_options, describe, engine_options
 from s1_serve.server import parser, probe
 from s1_serve.server.thinker import Planner, Thinker
 
+RELEASE = "S1_RELEASE"
 ROUTES = frozenset(
     {
         *(dialect.value for dialect in Dialect),
@@ -100,6 +102,7 @@ def _listed(app: FastAPI, model: Model, config: ServeConfig) -> None:
     """Say on every card of /v1/models that budgets are kept, of which model and by what.
 
     `instance` names this start of the service: whoever restarts one sees that another answers.
+    `release` is what the deployment says it is, image and model.
     """
     models = app.state.openai_serving_models
     show, instance = models.show_available_models, uuid4().hex
@@ -112,6 +115,7 @@ def _listed(app: FastAPI, model: Model, config: ServeConfig) -> None:
                 "manifest_sha256": model.artifact.sha256,
                 "engine": describe(model, config),
                 "instance": instance,
+                "release": os.environ.get(RELEASE),
             } | dict.fromkeys(("max", "min", "extends"), True)
         return listed
 

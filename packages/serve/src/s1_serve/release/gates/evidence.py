@@ -26,7 +26,7 @@ Groups = Mapping[str, Sequence[Sample]]
 """the samples of each question"""
 Judgement = tuple[str, str]
 """a verdict, and what was found"""
-_FAULTS = (S1Error, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+FAULTS = (S1Error, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 class Lacking(UserError):
@@ -120,6 +120,8 @@ class Measured:
 def read(path: Path) -> Measured:
     """Open a report; a missing or altered one, or one of another schema, is a UserError."""
     artifact = artifacts.load(path, kind="report")
+    if "report.json" not in {entry["path"] for entry in artifact.files}:
+        raise UserError("its manifest names no report.json: evaluate again")
     facts = json.loads((path / "report.json").read_text())
     if facts.get("schema_version") != REPORT_VERSION:
         raise UserError(f"the report is not of schema {REPORT_VERSION}: evaluate again")
@@ -135,7 +137,7 @@ def judged(gate: str, wanted: str, judge: Callable[[], Judgement]) -> Row:
     """Judge; what cannot be read or is not there leaves the gate without a verdict."""
     try:
         verdict, found = judge()
-    except _FAULTS as error:
+    except FAULTS as error:
         said = str(error) if isinstance(error, S1Error) else f"{type(error).__name__}: {error}"
         verdict, found = INCONCLUSIVE, " ".join(said.split())
     return Row(gate, verdict, found, wanted)

@@ -13,7 +13,7 @@ from s1_core.errors import UserError
 from s1_serve.release import record
 from s1_serve.release.gates.evidence import Evidence, Judgement, judged
 from s1_serve.release.record import short
-from s1_serve.release.rules import Rules
+from s1_serve.release.rules import PARENT, Rules
 from s1_serve.release.verdicts import FAIL, INCONCLUSIVE, PASS, Row
 
 _PARENTS = {"data": "s1k", "base": "base", "checkpoint": "checkpoint"}
@@ -32,7 +32,7 @@ def rows(rules: Rules, candidate: Evidence) -> list[Row]:
         "report": (release.report, lambda: _report(candidate)),
         "report's model": (release.model, lambda: _same(_measures(candidate), release.model)),
         "report's samples": ("those that it tells of", lambda: _samples(candidate)),
-        "report's data": (release.data or "none", lambda: _data(candidate)),
+        "report's gate config": (release.gates, lambda: _same(_made_for(candidate), release.gates)),
         "report's settings": ("as the gate config", lambda: _settings(rules, candidate)),
     }
     return [
@@ -118,12 +118,9 @@ def _samples(candidate: Evidence) -> Judgement:
     return _same(lying[_SAMPLES], measured.facts["samples"]["sha256"])
 
 
-def _data(candidate: Evidence) -> Judgement:
-    """Compare the training data that the report tells of, if it does."""
-    found = candidate.measured.artifact.parents.get("s1k")
-    if found is None:
-        return PASS, "not told of"
-    return _same(found, candidate.release.data or "")
+def _made_for(candidate: Evidence) -> str:
+    """Name the gate config that the report was made for."""
+    return str(candidate.measured.artifact.parents.get(PARENT))
 
 
 def _settings(rules: Rules, candidate: Evidence) -> Judgement:

@@ -14,7 +14,7 @@ def row(rules: Rules, candidate: Evidence) -> Row:
 
     def judge() -> Judgement:
         folder = candidate.artifact.path
-        if not (folder / parity.FILE).is_file():
+        if parity.FILE not in {entry["path"] for entry in candidate.artifact.files}:
             return FAIL, f"the model holds no {parity.FILE}: export it again"
         found = parity.read(folder)
         is_close = found.num_tokens > 0 and found.max_difference <= rules.parity

@@ -24,13 +24,19 @@ def served(asker: Asker) -> str | None:
 
 
 def model(release: Release, asker: Asker) -> Row:
-    """Compare the model that is served with the record's."""
+    """Compare the release and the model that are served with the record's."""
 
     def judge() -> Judgement:
-        found = str(asker.card()["thinking"]["manifest_sha256"])
-        return (PASS if found == release.model else FAIL), short(found)
+        said = asker.card()["thinking"]
+        found = {"release": str(said.get("release")), "model": str(said["manifest_sha256"])}
+        is_this = found == {"release": release.id, "model": release.model}
+        return (PASS if is_this else FAIL), _named(**found)
 
-    return judged("endpoint: model", short(release.model), judge)
+    return judged("endpoint: release", _named(release.id, release.model), judge)
+
+
+def _named(release: str, model: str) -> str:
+    return f"{short(release)}, of model {short(model)}"
 
 
 def row(rules: Rules, asker: Asker) -> Row:

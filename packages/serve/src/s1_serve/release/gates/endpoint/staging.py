@@ -9,7 +9,7 @@ from s1_serve.release.gates.endpoint.asker import Asker
 from s1_serve.release.gates.endpoint.restart import Restart
 from s1_serve.release.record import Release
 from s1_serve.release.rules import Rules
-from s1_serve.release.verdicts import PASS, Row
+from s1_serve.release.verdicts import INCONCLUSIVE, PASS, Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,8 @@ class Target:
 
     url: str
     api_key: str | None
-    restart: Restart
+    restart: Restart | None
+    """None leaves the drain out, and with it the verdict open"""
 
 
 @dataclass(frozen=True)
@@ -41,5 +42,9 @@ def judge(rules: Rules, release: Release, target: Target) -> Found:
         if rows[-1].verdict == PASS:
             rows.append(gate(rules, asker))
     if rows[-1].verdict == PASS:
-        rows.append(drain.row(rules, release, asker, target.restart))
+        rows.append(
+            drain.row(rules, release, asker, target.restart)
+            if target.restart
+            else Row("endpoint: drain", INCONCLUSIVE, "left out", "a restart under load")
+        )
     return Found(rows, served)
