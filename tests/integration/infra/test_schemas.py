@@ -87,6 +87,16 @@ spec:
   workloadRef: {apiVersion: apps/v1, kind: Deployment, name: s1}
   strategy: {canary: {steps: [{setWeight: VALUE}]}}
 """
+ANALYSIS = """
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: s1}
+spec:
+  metrics:
+    - name: up
+      consecutiveErrorLimit: VALUE
+      provider: {prometheus: {address: http://p, query: up}}
+"""
 SCALER = """
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
@@ -113,6 +123,8 @@ spec: {groups: [{name: s1, rules: [{alert: Down, expr: up == 0, for: VALUE}]}]}
         (QUEUE, "memory", "nvidia.com/gpu"),
         (CANARY, "5", '"5"'),
         (CANARY, "100", "101"),
+        (ANALYSIS, "180", "-1"),
+        (ANALYSIS, '"{{args.errors}}"', "half an hour"),
         (SCALER, "2", "1"),
         (RULES, "5m", "5 minutes"),
     ],

@@ -1,12 +1,14 @@
 """What is applied besides the overlays as they lie there: other components, and submitted runs."""
 
 import os
+import shutil
 
 import pytest
 import yaml
 
 from integration.infra.contract import render, suite
 from integration.infra.contract.objects import of_kind
+from integration.infra.defects import edits
 from s1_serve.cluster import submit
 from s1_serve.cluster.config import SubmitConfig
 
@@ -53,10 +55,20 @@ def test_a_model_as_an_image_keeps_the_contract(tmp_path) -> None:
     assert MODEL_IMAGE["data"]["reference"] in str(of_kind(objects, "Deployment"))
 
 
-def test_rdma_wants_a_queue_that_covers_it(tmp_path) -> None:
+def test_rdma_is_a_line_to_uncomment_and_a_queue_that_covers_it(tmp_path) -> None:
     """The shipped queue does not, as most clusters have no such device; the component says so."""
-    parts, components = ["training/overlays/cluster"], ["training/components/rdma"]
-    objects = overlay(tmp_path, parts, components, "s1-training")
+    shutil.copytree(render.K8S, tmp_path / "k8s")
+    folder = tmp_path / "k8s" / "training/overlays/cluster"
+    file = folder / "kustomization.yaml"
+    text = file.read_text()
+    assert text.count("  # - ../../components/rdma") == 1
+    file.write_text(text.replace("# - ../../components/rdma", "- ../../components/rdma"))
+    objects = render.cluster(str(folder))
+    found = edits.trainer(objects)
+    asked = {key: amount for key, amount in found["resources"]["limits"].items() if "/" in key}
+    assert asked == {"nvidia.com/gpu": "8", "rdma/rdma_shared_device_a": "1"}
+    assert found["resources"]["requests"].items() >= asked.items()
+    assert edits.env(found, "NCCL_IB_HCA") == {"name": "NCCL_IB_HCA", "value": "mlx5"}
     assert suite.findings(objects).keys() == {"queues_have_room"}
 
 

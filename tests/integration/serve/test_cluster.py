@@ -391,6 +391,8 @@ def test_submit_refuses(place):
     assert "does not know jobset.x-k8s.io/v1alpha2 JobSet" in place.refused("submit", "train")
     file = place.root / "infra/k8s/training/overlays/cluster/objects.yaml"
     file.write_text(overlays.TRAINING.replace("b" * 64, "0" * 64))
+    assert "the tree is dirty" in place.refused("submit", "train")
+    overlays.commit(place.root)
     assert "zeros stand for a digest to come" in place.refused("submit", "train")
 
 

@@ -98,7 +98,7 @@ def opened(place: str, timeout_s: float) -> Iterator[Source]:
     import httpx
 
     headers = {"accept-encoding": "identity"}
-    if token := os.environ.get(TOKEN):
+    if token := os.environ.get(TOKEN, "").strip():
         headers["authorization"] = f"Bearer {token}"
     with httpx.Client(timeout=timeout_s, follow_redirects=True, headers=headers) as client:
         yield Server(place.rstrip("/"), client)

@@ -87,6 +87,7 @@ CHECKS: tuple[Check, ...] = (
     timing.readiness_reacts,
     timing.trainers_save_before_the_kill,
     timing.jobs_have_time_to_stop,
+    timing.long_graces_are_kept,
     restarts.training_restarts_by_exit_code,
     restarts.jobs_retry_by_exit_code,
     restarts.batch_pods_end_for_good,
@@ -102,6 +103,7 @@ CHECKS: tuple[Check, ...] = (
     analysis.analyses_are_three_valued,
     analysis.analyses_can_go_both_ways,
     analysis.analyses_get_their_arguments,
+    analysis.analyses_outlast_an_outage,
 )
 
 

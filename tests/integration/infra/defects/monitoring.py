@@ -82,6 +82,12 @@ DEFECTS = [
         {"analyses_can_go_both_ways"},
     ),
     Defect(
+        "a canary that Prometheus aborts by a restart",
+        PRODUCTION,
+        lambda o: metric(o).pop("consecutiveErrorLimit"),
+        {"analyses_outlast_an_outage"},
+    ),
+    Defect(
         "an analysis that is not told which pods are new",
         PRODUCTION,
         lambda o: [

@@ -137,6 +137,12 @@ DEFECTS = [
         {"pins_reach_the_pods"},
     ),
     Defect(
+        "a service that does not say which release it is",
+        PRODUCTION,
+        lambda o: server(o)["env"].remove(env(server(o), "S1_RELEASE")),
+        {"pins_reach_the_pods"},
+    ),
+    Defect(
         "the file of pins, applied to the cluster",
         PRODUCTION,
         lambda o: o.append(
@@ -161,6 +167,26 @@ DEFECTS = [
             emptyDir={}
         ),
         {"scratch_is_bounded"},
+    ),
+    Defect(
+        "a token from a Secret that nobody was told to bring",
+        PRODUCTION,
+        lambda o: env(container(weights(o)), "S1_SOURCE_TOKEN")["valueFrom"]["secretKeyRef"].update(
+            name="source"
+        ),
+        {"names_exist"},
+    ),
+    Defect(
+        "a login to the registry by another name",
+        PRODUCTION,
+        lambda o: one(o, "ServiceAccount/s1").update(imagePullSecrets=[{"name": "registries"}]),
+        {"names_exist"},
+    ),
+    Defect(
+        "a rollout that gives up while the weights are brought",
+        PRODUCTION,
+        lambda o: one(o, "Rollout/s1")["spec"].update(progressDeadlineSeconds=7200),
+        {"servers_may_load_slowly"},
     ),
     Defect(
         "a user that only the image knows",

@@ -18,6 +18,14 @@ DEFECTS = [
         {"trainers_save_before_the_kill"},
     ),
     Defect(
+        "a grace that an autoscaler cuts",
+        TRAINING,
+        lambda o: job(o)["template"]["metadata"].update(
+            annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
+        ),
+        {"long_graces_are_kept"},
+    ),
+    Defect(
         "rules of exit codes in another order than the patterns that name them",
         TRAINING,
         lambda o: job(o)["podFailurePolicy"]["rules"].reverse(),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from s1_core.errors import UserError, require
+from s1_serve.release import pins
 from s1_serve.release.record import check_image
 
-STAGES = ("dev", "staging", "production")
+STAGES = ("dev", *pins.STAGES)
 WORKS = ("data", "train")
 # A pod of a JobSet is called NAME-workers-0-0-xxxxx, and 63 letters are its most.
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,43}[a-z0-9])?")
@@ -38,8 +39,12 @@ class DeployConfig:
     """Of the kubeconfig; None takes its current one."""
     dry_run: bool = False
     """Show what would change and stop there."""
-    timeout_s: int = 10800
-    """How long weights, pods and a canary may take together; the overlays bound each of them."""
+    timeout_s: int = 21600
+    """How long weights, pods and a canary may take together: of three pods, which come one by one,
+    5,400 for the weights + 3 x 2,100 to schedule and start + 2 x 1,200 of pauses + 2 x 1,800 of a
+    Prometheus that is away + 2 x 1,679 for a GPU that a draining pod still has = 21,058. The
+    overlays bound each pod and each step and not how many there are: more pods want 2,100 to 3,800
+    more each. A deploy that gives up stops nothing; run it again to go on waiting."""
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:

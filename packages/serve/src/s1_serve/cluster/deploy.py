@@ -22,6 +22,7 @@ from s1_serve.cluster.objects import (
     label,
     namespace,
     only,
+    resource,
     stream,
 )
 from s1_serve.release import pins, record, standing
@@ -32,6 +33,8 @@ OWNER = "s1-deploy"
 NAME = "s1"
 WEIGHTS = "weights"
 MODEL = "MODEL_SHA256"
+# What makes pods, and a scaler, which finds nothing to scale before there is one of those.
+_AFTER_WEIGHTS = ("Deployment", "Rollout", "ScaledObject")
 _COMPONENT = "app.kubernetes.io/component"
 _DIFF = ("diff", "--server-side", f"--field-manager={OWNER}", "-f", "-")
 
@@ -110,10 +113,12 @@ def changed(kubectl: Kubectl, objects: Iterable[Object]) -> str:
 def apply(wait: rollout.Wait, objects: list[Object]) -> None:
     """Apply the objects; pods that need new weights come after the Job that brings them."""
     jobs = [value for value in only(objects, "Job") if _is_weights(value)]
+    # An ended Job is deleted after a while, which may be now: one seen complete is not waited for.
+    waited = [job for job in jobs if not _is_complete(wait.kubectl, job)]
     if jobs:
-        before = [value for value in objects if value["kind"] not in ("Deployment", "Rollout")]
+        before = [value for value in objects if value["kind"] not in _AFTER_WEIGHTS]
         cli.say(wait.kubectl.apply(stream(before), OWNER).rstrip())
-    for job in jobs:
+    for job in waited:
         wait.until(job, rollout.job_state)
     cli.say(wait.kubectl.apply(stream(objects), OWNER).rstrip())
 
@@ -138,6 +143,11 @@ def _service(objects: Iterable[Object]) -> Object:
 
 def _is_weights(job: Object) -> bool:
     return bool(job["metadata"].get("labels", {}).get(_COMPONENT) == WEIGHTS)
+
+
+def _is_complete(kubectl: Kubectl, job: Object) -> bool:
+    found = kubectl.get(resource(job), job["metadata"]["name"], namespace(job))
+    return found is not None and rollout.job_state(found)[0]
 
 
 if __name__ == "__main__":

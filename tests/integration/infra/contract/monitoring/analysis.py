@@ -7,10 +7,14 @@ import math
 import re
 from collections.abc import Iterator
 
-from integration.infra.contract.objects import Object, at, name, of_kind
+from integration.infra.contract.objects import Object, at, name, of_kind, seconds
 
 _UNKNOWN = ([], [math.nan])
 """what Prometheus gives where there was no traffic"""
+OUTAGE_S = 1800
+"""for how long nobody need know how a release does, before it is taken for a bad one"""
+_RETRY, _ERRORS = "10s", 4
+"""Argo Rollouts' defaults"""
 _WORDS = (("&&", " and "), ("||", " or "))
 _FUNCTIONS = {
     "len": len,
@@ -73,6 +77,21 @@ def analyses_get_their_arguments(objects: list[Object]) -> list[str]:
         for who, given in _asked(objects, at(found, "metadata", "name")):
             findings += [f"{who}: does not tell {a} to {name(found)}" for a in wanted - given]
             findings += [f"{who}: {name(found)} has no {a}" for a in given - declared.keys()]
+    return findings
+
+
+def analyses_outlast_an_outage(objects: list[Object]) -> list[str]:
+    """A Prometheus that is away for a while is no fault of the release, and aborts no rollout."""
+    findings = []
+    for found in of_kind(objects, "AnalysisTemplate"):
+        for metric in found["spec"]["metrics"]:
+            errors = int(metric.get("consecutiveErrorLimit", _ERRORS))
+            waits_s = errors * seconds(metric.get("interval", _RETRY))
+            if waits_s < OUTAGE_S:
+                findings.append(
+                    f"{name(found)} {metric['name']}: gives up after {waits_s:.0f} s without an"
+                    f" answer, wanted {OUTAGE_S}: consecutiveErrorLimit"
+                )
     return findings
 
 

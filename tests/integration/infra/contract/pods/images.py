@@ -8,6 +8,7 @@ from typing import Any
 
 from integration.infra.contract.objects import Object, Pod, at, name, of_kind, pods
 from integration.infra.contract.pods import argv
+from s1_serve.server import app
 
 PINNED = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -41,21 +42,30 @@ def _images(value: Any) -> Iterator[str]:
 
 
 def pins_reach_the_pods(objects: list[Object]) -> list[str]:
-    """Pods that serve, or fetch weights, are told the model; those that serve bear the release."""
+    """Pods that serve, or fetch weights, are told the model; those that serve tell the release."""
     findings = []
     for pod in pods(objects):
         if pod.component not in ("serving", "weights"):
             continue
         if not any(_names_model(pod, container) for container in pod.containers):
             findings.append(f"{pod.name}: no container has MODEL_SHA256, 64 hex digits")
-        if pod.component == "serving" and not _SHA256.fullmatch(pod.annotations.get(RELEASE, "")):
-            findings.append(f"{pod.name}: its pods bear no annotation {RELEASE}, 64 hex digits")
+        if pod.component == "serving":
+            findings += _untold(pod)
     return findings
 
 
 def _names_model(pod: Pod, container: Object) -> bool:
     model = argv.variables(pod, container).get("MODEL_SHA256", "")
     return _SHA256.fullmatch(model) is not None
+
+
+def _untold(pod: Pod) -> list[str]:
+    """Say where pods do not tell their release: to kubectl, and on /v1/models."""
+    release = pod.annotations.get(RELEASE, "")
+    if not _SHA256.fullmatch(release):
+        return [f"{pod.name}: its pods bear no annotation {RELEASE}, 64 hex digits"]
+    told = [argv.variables(pod, container).get(app.RELEASE) for container in pod.containers]
+    return [] if release in told else [f"{pod.name}: {app.RELEASE} is {told}, wanted {release}"]
 
 
 def weights_are_of_what_is_served(objects: list[Object]) -> list[str]:

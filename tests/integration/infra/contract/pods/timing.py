@@ -30,6 +30,12 @@ LOADING_S = 600
 """a model of tens of GB from a cold volume, and the compilation of its kernels"""
 _GRACE_S, _PROGRESS_S = 30, 600
 """Kubernetes' defaults"""
+AUTOSCALER_S = 600
+"""the longest grace that the cluster autoscaler gives, unless it is told another"""
+_KEPT = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
 
 
 def servers_drain_before_the_kill(objects: list[Object]) -> list[str]:
@@ -160,4 +166,16 @@ def jobs_have_time_to_stop(objects: list[Object]) -> list[str]:
         for pod in pods(objects)
         if pod.component == "data"
         and (grace := pod.spec.get("terminationGracePeriodSeconds", _GRACE_S)) < 60
+    ]
+
+
+def long_graces_are_kept(objects: list[Object]) -> list[str]:
+    """Batch pods that need longer than an autoscaler gives are left where they are by it."""
+    return [
+        f"{pod.name}: terminationGracePeriodSeconds {grace_s} is cut to {AUTOSCALER_S} by an"
+        f" autoscaler, wanted an annotation {' or '.join(_KEPT)}"
+        for pod in pods(objects)
+        if pod.job is not None
+        and (grace_s := pod.spec.get("terminationGracePeriodSeconds", _GRACE_S)) > AUTOSCALER_S
+        and not _KEPT.items() & pod.annotations.items()
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from integration.infra.contract.schemas.rollouts import Argument, PodMetadata
 from integration.infra.contract.schemas.strict import Count, GoDuration, IntOrString, Kind, Strict
@@ -52,6 +52,18 @@ class Metric(Strict):
     consecutive_error_limit: IntOrString | None = None
     consecutive_success_limit: IntOrString | None = None
     provider: Provider
+
+    @field_validator(
+        "failure_limit",
+        "inconclusive_limit",
+        "consecutive_error_limit",
+        "consecutive_success_limit",
+    )
+    @classmethod
+    def _is_a_limit(cls, value: int | str | None) -> int | str | None:
+        is_argument = isinstance(value, str) and "{{" in value
+        assert value is None or is_argument or int(value) >= 0, "a limit is at least 0"
+        return value
 
     @model_validator(mode="after")
     def _repeats_at_intervals(self) -> Metric:

@@ -12,6 +12,8 @@ BROUGHT = {
     ("Secret", "s1-api-keys"),
     ("Secret", "teacher"),
     ("Secret", "hub"),
+    ("Secret", "model-source"),
+    ("Secret", "registry"),
 }
 """what a cluster brings: keys are in no repository"""
 
@@ -42,6 +44,8 @@ def _references(objects: list[Object]) -> Iterator[Reference]:
         for kind, wanted in _of_pod(pod.spec):
             yield Reference(pod.name, kind, wanted, pod.namespace)
     for found in objects:
+        for kind, wanted in _of_account(found):
+            yield Reference(name(found), kind, wanted, namespace(found))
         for kind, wanted in _of_queue(found):
             yield Reference(name(found), kind, wanted, namespace(found))
         for kind, wanted in _of_canary(found):
@@ -54,6 +58,7 @@ def _references(objects: list[Object]) -> Iterator[Reference]:
 
 def _of_pod(spec: Object) -> Iterator[tuple[str, str]]:
     yield from _of_volumes(spec.get("volumes") or [])
+    yield from _of_pulls(spec)
     if account := spec.get("serviceAccountName"):
         yield "ServiceAccount", account
     for container in [*(spec.get("initContainers") or []), *spec["containers"]]:
@@ -77,6 +82,16 @@ def _of_volumes(volumes: list[Object]) -> Iterator[tuple[str, str]]:
                 yield "ConfigMap", found
             if found := at(source, "secret", "secretName") or at(source, "secret", "name"):
                 yield "Secret", found
+
+
+def _of_account(found: Object) -> Iterator[tuple[str, str]]:
+    if found["kind"] == "ServiceAccount":
+        yield from _of_pulls(found)
+
+
+def _of_pulls(holder: Object) -> Iterator[tuple[str, str]]:
+    for entry in holder.get("imagePullSecrets") or []:
+        yield "Secret", entry["name"]
 
 
 def _of_queue(found: Object) -> Iterator[tuple[str, str]]:
