@@ -76,7 +76,7 @@ def released(repository: Repository, digit: str, image: str = IMAGE) -> Release:
 def judged(repository, release, kind, verdict="pass", against=None):
     """Commit what the gates of a kind would have said."""
     row = Row(gate="accuracy", verdict=verdict, found="90", wanted="80")
-    deployment = standing.deployment(repository) if kind == verdicts.STAGING else None
+    deployment = standing.deployment(repository, release.id) if kind == verdicts.STAGING else None
     judgement = Verdict(
         deployment=deployment,
         release=release.id,
@@ -264,7 +264,7 @@ def test_a_pass_is_of_one_deployment_of_staging(repository):
     (repository.root / "infra/k8s/serving/new.yaml").write_text("x")
     git("add", ".", folder=repository.root)
     git("commit", "--quiet", "-m", "manifests", folder=repository.root)
-    with pytest.raises(UserError, match="changed, since"):
+    with pytest.raises(UserError, match=r"infra/k8s/serving changed"):
         to(repository, "production", second, expect=first.id)
     judged(repository, second, verdicts.STAGING, against=first.id)
     rollback.main(RollbackConfig(stage="staging"))
@@ -274,8 +274,10 @@ def test_a_pass_is_of_one_deployment_of_staging(repository):
     judged(repository, second, verdicts.STAGING, against=first.id)
     to(repository, "production", second, expect=first.id)
     rollback.main(RollbackConfig(stage="production"))
-    with pytest.raises(UserError, match="was rolled back after it had passed"):
+    with pytest.raises(UserError, match="production rolled the release back"):
         to(repository, "production", second, expect=first.id)
+    judged(repository, second, verdicts.STAGING, against=first.id)
+    to(repository, "production", second, expect=first.id)
 
 
 def test_without_a_branch_or_a_history_nothing_is_done(repository, tmp_path_factory, monkeypatch):

@@ -118,7 +118,7 @@ def _staging(repository: Repository, config: GateConfig, release: Release) -> Ve
         report=release.report,
         against=standing.serving(repository, standing.PRODUCTION),
         served=found.served,
-        deployment=standing.deployment(repository),
+        deployment=standing.deployment(repository, release.id),
         rows=tuple(found.rows),
     )
 
@@ -163,7 +163,7 @@ def _keep(repository: Repository, config: GateConfig, verdict: Verdict) -> None:
     """
     rules.check_current(repository, record.find(repository, verdict.release))
     is_same = verdict.against == standing.serving(repository, standing.PRODUCTION) and (
-        verdict.deployment in (None, standing.deployment(repository))
+        verdict.deployment in (None, standing.deployment(repository, verdict.release))
     )
     require(is_same, "production or staging moved while it was judged: gate it again")
     if repository.show(verdict.path) == verdict.text:

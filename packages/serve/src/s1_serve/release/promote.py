@@ -120,16 +120,10 @@ def _check_staged(repository: Repository, release: Release) -> None:
     again = f"just gate {short(release.id)} --endpoint URL"
     verdict = _passed(repository, release, verdicts.STAGING, again)
     require(
-        verdict.deployment == standing.deployment(repository),
-        f"staging was promoted to anew, or infra/k8s/serving changed, since {short(release.id)}"
-        f" passed there: deploy it, and run `{again}` again",
-    )
-    left = standing.withdrawn(repository, release.id)
-    judged = repository.history(verdict.path)[0].commit
-    require(
-        left is None or repository.contains(left.commit, judged),
-        f"{short(release.id)} was rolled back after it had passed: what was wrong? If nothing,"
-        f" `just promote staging` and `{again}` again",
+        verdict.deployment == standing.deployment(repository, release.id),
+        f"since {short(release.id)} passed on staging, that was promoted to anew, or"
+        " infra/k8s/serving changed, or production rolled the release back: see why, deploy"
+        f" staging, and run `{again}` again",
     )
 
 

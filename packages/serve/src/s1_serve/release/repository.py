@@ -91,11 +91,6 @@ class Repository:
         how = ["-r"] if deep else ["--name-only"]
         return self.git("ls-tree", *how, self.at, f"{folder}/").splitlines()
 
-    def contains(self, earlier: str, later: str) -> bool:
-        """Say whether one commit lies behind another, or is it."""
-        command = ["git", "merge-base", "--is-ancestor", earlier, later]
-        return _run(command, self.root).returncode == 0
-
     def demand_clean(self) -> None:
         """Refuse a tree with anything uncommitted: no commit would say what was released.
 

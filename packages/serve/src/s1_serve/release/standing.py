@@ -74,9 +74,12 @@ def standings(repository: Repository) -> list[Standing]:
     return sorted(found, key=lambda one: one.since.time, reverse=True)
 
 
-def deployment(repository: Repository) -> str:
-    """Name what staging was when it was gated: its newest move, and everything but the pins."""
-    newest = moves(repository, STAGING)[:1]
+def deployment(repository: Repository, release: str) -> str:
+    """Name what a pass on staging is about: its newest move, the manifests, and a withdrawal.
+
+    A release that production rolled back since is another matter, though it lies there unchanged.
+    """
+    newest = [*moves(repository, STAGING)[:1], *_withdrawals(repository, release)]
     entries = [
         entry
         for entry in repository.listed(MANIFESTS, deep=True)
@@ -86,10 +89,10 @@ def deployment(repository: Repository) -> str:
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
-def withdrawn(repository: Repository, release: str) -> Change | None:
-    """Give the rollback that took a release out of production, if that was its last move there."""
-    left = _departure(moves(repository, PRODUCTION), release)
-    return left if left and left.trailers.get(ACTION) == ROLLBACK else None
+def _withdrawals(repository: Repository, release: str) -> list[Change]:
+    """List the rollbacks that took a release out of production."""
+    found = [one for one in moves(repository, PRODUCTION) if one.trailers.get(FROM) == release]
+    return [one for one in found if one.trailers.get(ACTION) == ROLLBACK]
 
 
 def _standing(
