@@ -408,6 +408,17 @@ def test_creating_and_gating_twice_is_once(repository, made, capfd):
     assert states(repository)[record.find(repository, name).model[0]] == "staging"
 
 
+def test_an_image_of_other_code_makes_no_release(repository, made):
+    images = repository.root / "artifacts/images"
+    images.mkdir(parents=True)
+    said = {"digest": IMAGE.partition("@")[2], "code": repository.head()}
+    (images / "s1-1.json").write_text(json.dumps(said))
+    create_of(made, dry_run=True)
+    commit(repository, {"packages/serve/src/s1_serve/new.py": "x\n"})
+    with pytest.raises(UserError, match=r"new\.py has changed since"):
+        create_of(made)
+
+
 def test_rules_that_are_written_after_the_report_make_no_release(repository, made):
     commit(repository, {GATES: fake_release.RULES.replace("floor: 30.0", "floor: 20.0")})
     with pytest.raises(UserError, match="was made for another"):

@@ -31,6 +31,8 @@ class CreateConfig:
     """its evaluation, as infra/releases/gates.yaml asks for it"""
     image: str
     """the service, REPOSITORY@sha256:DIGEST as `just image --push` prints it"""
+    images: str = "artifacts/images"
+    """where `just image --push` has put what it pushed, and of which commit"""
     store: str = STORE
     """where models/ and reports/ are found by hash; what is not there yet is linked"""
     dry_run: bool = False

@@ -15,6 +15,7 @@ from s1_serve.release.record import Release, short
 from s1_serve.release.repository import RELEASE, Repository
 
 _DATA = "s1k"
+_IN_IMAGES = ("packages/core/src", "packages/serve/src", "infra/requirements")
 
 
 def main(config: CreateConfig) -> None:
@@ -30,6 +31,7 @@ def main(config: CreateConfig) -> None:
     with here.locked():
         repository = here.settled()
         report = _report_of(repository, config, model)
+        _check_code(repository, config)
         release = _release(repository, config, model, report)
         is_known = repository.show(release.path) is not None
         if not config.dry_run:
@@ -77,6 +79,19 @@ def _report_of(repository: Repository, config: CreateConfig, model: Artifact) ->
         )
     rules.check_report(repository, report)
     return report
+
+
+def _check_code(repository: Repository, config: CreateConfig) -> None:
+    """Refuse an image that was pushed from here, and of other packages than this commit's."""
+    for file in Path(config.images).glob("*.json"):
+        said = json.loads(file.read_text())
+        if said["digest"] == config.image.partition("@")[2] and said.get("code"):
+            words = ("diff", "--name-only", said["code"], repository.at, "--", *_IN_IMAGES)
+            if changed := repository.git(*words).splitlines():
+                raise UserError(
+                    f"{config.image} was made of commit {said['code'][:12]}; {changed[0]} has"
+                    " changed since: build and push it anew"
+                )
 
 
 def _code(repository: Repository) -> str:
