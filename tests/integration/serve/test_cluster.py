@@ -142,6 +142,18 @@ def test_deploy(place):
     assert place.cluster.writes == [*wanted, "Deployment/s1"]
 
 
+def test_deploy_takes_nothing_back_in_a_clone_that_is_behind(place):
+    place.promote("staging", "1")
+    assert place.run("deploy", "staging").returncode == 0
+    live = place.cluster.objects["Deployment", "s1-staging", "s1"]
+    template = live["spec"]["template"]["metadata"]
+    template["annotations"] = {"s1/release": "9" * 64}
+    line = place.refused("deploy", "staging")
+    assert "runs release 999999999999" in line and "git pull first" in line
+    template["annotations"] = {"s1/release": "0" * 64}
+    assert "nothing changes" in place.run("deploy", "staging").stderr
+
+
 def test_deploy_refuses_pins(place):
     assert "holds zeros: nothing was promoted to staging" in place.refused("deploy", "staging")
     assert "zeros stand for a digest to come" in place.refused("deploy", "dev")

@@ -27,7 +27,7 @@ from s1_serve.cluster.objects import (
 )
 from s1_serve.release import pins, record, standing
 from s1_serve.release.pins import Pins
-from s1_serve.release.repository import Repository
+from s1_serve.release.repository import RELEASE, Repository
 
 OWNER = "s1-deploy"
 NAME = "s1"
@@ -35,6 +35,7 @@ WEIGHTS = "weights"
 MODEL = "MODEL_SHA256"
 # What makes pods, and a scaler, which finds nothing to scale before there is one of those.
 _AFTER_WEIGHTS = ("Deployment", "Rollout", "ScaledObject")
+_RELEASE = "s1/release"
 _COMPONENT = "app.kubernetes.io/component"
 _DIFF = ("diff", "--server-side", f"--field-manager={OWNER}", "-f", "-")
 
@@ -53,6 +54,7 @@ def main(config: DeployConfig) -> None:
     check_pinned(objects, wanted)
     cluster = trust.connect(kubectl, config.context, objects)
     trust.check(cluster, repository.root, objects)
+    check_live(cluster, repository, config.stage, _service(objects))
     cli.say(f"{config.stage}: {wanted.image}, commit {repository.head()[: record.DIGITS]}")
     changes = changed(cluster, objects)
     sys.stdout.write(changes)
@@ -101,6 +103,21 @@ def check_pinned(objects: Iterable[Object], wanted: Pins) -> None:
                 f"{label(deployment)} renders {what} {here}, and release.yaml pins {there}: mend"
                 " the replacements of the overlay"
             )
+
+
+def check_live(kubectl: Kubectl, repository: Repository, stage: str, service: Object) -> None:
+    """Refuse to take a cluster back from a release of which this clone has not heard yet."""
+    live = kubectl.get(resource(service), NAME, namespace(service))
+    if live is None or stage not in pins.STAGES:
+        return
+    notes = live["spec"]["template"]["metadata"].get("annotations", {})
+    noted = notes.get(_RELEASE, record.ZERO)
+    known = {move.trailers[RELEASE] for move in standing.moves(repository, stage)}
+    require(
+        noted in (record.ZERO, *known),
+        f"the cluster runs release {record.short(noted)}, which this clone never promoted to"
+        f" {stage}: git pull first",
+    )
 
 
 def changed(kubectl: Kubectl, objects: Iterable[Object]) -> str:
