@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class Stage:
         self.forwarder = Forwarder(0)  # nobody is there yet
         self.server: Server | None = None
         # A server hears that its parent has died when the thread that started it has.
-        self._thread = ThreadPoolExecutor(1)
+        self._thread, self._is_closing = ThreadPoolExecutor(1), threading.Event()
         self.num_starts = 0
 
     @property
@@ -101,9 +102,10 @@ class Stage:
 
     def close(self) -> None:
         """Stop the server and the forwarder."""
+        self._is_closing.set()
+        self._thread.shutdown()  # one that is being started is stopped there
         if self.server is not None:
             self.server.stop()
-        self._thread.shutdown()
         self.forwarder.close()
 
     def _start(self, wanted: Pins) -> Server:
@@ -131,19 +133,19 @@ class Stage:
                 command, stdout=sink, stderr=sink, env=os.environ | variables, preexec_fn=_END
             )
         server = Server(process, port, log)
-        _await_ready(server)
+        _await_ready(server, self._is_closing)
         return server
 
 
-def _await_ready(server: Server) -> None:
+def _await_ready(server: Server, is_closing: threading.Event) -> None:
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.process.poll() is None:
+    while not is_closing.is_set() and time.monotonic() < deadline and server.process.poll() is None:
         try:
             if httpx.get(f"http://127.0.0.1:{server.port}/readyz", timeout=2).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.3)
-    server.process.kill()
+    server.stop()
     raise S1Error(f"a server did not come up: {server.log.read_text()[-2000:]}")
 
 

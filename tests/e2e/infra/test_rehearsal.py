@@ -57,6 +57,7 @@ def test_a_checkpoint_goes_to_production_and_back(tmp_path):
 
 def _servers(folder: Path) -> list[int]:
     """List the processes that serve a Bento below a folder."""
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
+    command = ["ps", "-eww", "-o", "pid=,args="]  # whole lines, however narrow the terminal
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [row.split(None, 1) for row in listed.stdout.splitlines()]
     return [int(pid) for pid, args in rows if str(folder) in args and "bentos/" in args]
