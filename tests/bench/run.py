@@ -4,8 +4,8 @@ A bench is a file tests/bench/<room>/bench_*.py with TITLE, PEER (the arm the ot
 by) and arms() -> {name: callable}; set-up belongs into arms(), outside the timer. REPEATS says how
 often, 5 when it is not there. With APART each arm runs in a forked child, cold, and what the
 system accounts to that child is shown: CPU seconds and peak memory, the set-up's included.
-A file gpu_*.py or load_*.py has TITLE and rows() -> what it measured itself, one dict a row: on a
-CUDA device (none where there is no device), or of servers under load.
+A file gpu_*.py, load_*.py or sim_*.py has TITLE and rows() -> what it measured itself, one dict a
+row: on a CUDA device (none where there is no device), of servers under load, by simulation.
 """
 
 import argparse
@@ -135,7 +135,7 @@ def main() -> None:
         found = {"peer": bench.PEER, "cpu_seconds": seconds}
         results[bench.TITLE] = found | ({"peak_gb": peaks} if peaks else {})
         console.print(table(bench.TITLE, bench.PEER, seconds, peaks))
-    for path in sorted([*HERE.glob("*/gpu_*.py"), *HERE.glob("*/load_*.py")]):
+    for path in sorted(p for kind in ("gpu", "load", "sim") for p in HERE.glob(f"*/{kind}_*.py")):
         if given.rooms and path.parent.name not in given.rooms:
             continue
         bench = load(path)

@@ -20,28 +20,16 @@ from pathlib import Path
 
 import httpx
 
-from rehearsal import checkpoints
-from rehearsal.checkpoints import FIRST, GATES, GOOD, WORSE, Checkpoint, Folders, verb
+from rehearsal import checkpoints, ground
+from rehearsal.checkpoints import FIRST, GOOD, WORSE, Checkpoint, Folders, verb
 from rehearsal.control import restarting
+from rehearsal.ground import git
 from rehearsal.load import Load
-from rehearsal.stage import Stage, digest_of
+from rehearsal.stage import Stage
 from s1_core import cli
-from s1_serve.release import pins, record
-from s1_serve.release.record import short
-
-ROOT = Path(__file__).resolve().parents[2]
-AUTHOR = {
-    f"GIT_{who}_{what}": value
-    for who in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "Rehearsal"), ("EMAIL", "rehearsal@example.com"))
-}
-QUIET = {
-    "OMP_NUM_THREADS": "1",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "HF_HUB_OFFLINE": "1",
-    "BENTOML_DO_NOT_TRACK": "True",
-    "COLUMNS": "120",
-}
+from s1_serve.release import pins, record, verdicts
+from s1_serve.release.record import Release, short
+from s1_serve.release.repository import Repository
 
 
 @dataclass
@@ -65,6 +53,10 @@ class Rehearsal:
         cli.say(f"- {name}: {found}")
         self.rows.append((name, found, time.monotonic() - begun))
 
+    def record(self, name: str) -> Release:
+        """Read the record of a checkpoint's release."""
+        return record.find(Repository(self.clone), self.ids[name])
+
     def refused(self, *words: object) -> str:
         """Run a verb that has to be refused; give its one line."""
         command = [sys.executable, "-m", *map(str, words)]
@@ -83,14 +75,14 @@ class RehearsalConfig:
 
 def main(config: RehearsalConfig) -> None:
     """Rehearse, print the table, and leave nothing running."""
-    os.environ.update(AUTHOR | QUIET)
+    os.environ.update(ground.AUTHOR | ground.QUIET)
     begun = time.monotonic()
     folders = Folders(Path(config.out).resolve())
     with tempfile.TemporaryDirectory(prefix="s1-rehearsal-") as name:
         work = Path(name)
-        clone = _clone(work)
+        clone = ground.clone(work)
         os.chdir(clone)
-        bentos, image = _bento(work)
+        bentos, image = ground.bento(work)
         stages = [Stage(stage, clone, bentos, work) for stage in pins.STAGES]
         rehearsal = Rehearsal(folders, clone, work, *stages, image)
         try:
@@ -102,7 +94,7 @@ def main(config: RehearsalConfig) -> None:
 
 
 def _rehearse(on: Rehearsal) -> None:
-    on.step("data of the bank", lambda: checkpoints.prepare(on.folders) or "1,000 examples")
+    on.step("data of the bank", lambda: checkpoints.prepare(on.folders))
     for checkpoint in (FIRST, GOOD, WORSE):
         on.step(f"train, export and evaluate {checkpoint.name}", lambda c=checkpoint: _made(on, c))
     on.step("first: floors, staging, production", lambda: _first(on))
@@ -117,7 +109,9 @@ def _rehearse(on: Rehearsal) -> None:
 
 def _made(on: Rehearsal, checkpoint: Checkpoint) -> str:
     checkpoints.make(on.folders, checkpoint)
-    return checkpoint.about
+    report = json.loads((on.folders.report(checkpoint) / "report.json").read_text())
+    found = ", ".join(f"{row['accuracy']:.1f} % at {row['run']}" for row in report["runs"][-2:])
+    return f"{checkpoint.about}: {found}"
 
 
 def _created(on: Rehearsal, checkpoint: Checkpoint) -> str:
@@ -181,7 +175,7 @@ def _under_load(on: Rehearsal, change: Callable[[], str]) -> str:
         on.production.sync()
         load.await_answers(8)
     served = _served(on.production)
-    assert served == record_of(on, name), "production serves another model than its pins say"
+    assert served == on.record(name).model, "production serves another model than its pins say"
     assert not load.lost, load.lost
     return f"{load.whole} streams, {len(load.lost)} lost; now serves {name}"
 
@@ -210,14 +204,10 @@ def _tampered_record(on: Rehearsal) -> str:
     """Let the record of the worse model name the good one's report, and commit that."""
     path = on.clone / f"{record.FOLDER}/{on.ids['worse']}.json"
     text = path.read_text()
-    good = record.parse(
-        (on.clone / f"{record.FOLDER}/{on.ids['good']}.json").read_text(), on.ids["good"]
-    )
-    worse = record.parse(text, on.ids["worse"])
-    path.write_text(text.replace(worse.report, good.report))
-    _git(on.clone, "commit", "--quiet", "--all", "--message", "tampered")
+    path.write_text(text.replace(on.record("worse").report, on.record("good").report))
+    git(on.clone, "commit", "--quiet", "--all", "--message", "tampered")
     line = on.refused("s1_serve.release.promote", "staging", on.ids["worse"])
-    _git(on.clone, "revert", "--no-edit", "HEAD")
+    git(on.clone, "revert", "--no-edit", "HEAD")
     assert "was altered" in line, line
     return line
 
@@ -231,48 +221,14 @@ def _standing(on: Rehearsal) -> str:
     return ", ".join(f"{name} {state}" for name, state in states.items())
 
 
-def record_of(on: Rehearsal, name: str) -> str:
-    """Give the model of a release, by its manifest hash."""
-    release = on.ids[name]
-    return record.parse((on.clone / f"{record.FOLDER}/{release}.json").read_text(), release).model
-
-
 def _served(stage: Stage) -> str:
     card = httpx.get(f"{stage.url}/v1/models", timeout=30).json()["data"][0]
     return str(card["thinking"]["manifest_sha256"])
 
 
-def _clone(work: Path) -> Path:
-    """Clone this repository's newest commit, and let it ask of tiny models what they can give."""
-    clone = work / "s1"
-    _git(work, "clone", "--quiet", "--no-tags", str(ROOT), str(clone))
-    shutil.copy(GATES, clone / record.FOLDER / GATES.name)
-    _git(clone, "commit", "--quiet", "--all", "--message", "The rehearsal's gates")
-    return clone
-
-
-def _bento(work: Path) -> tuple[Path, str]:
-    """Pack the service without a model, under the digest of its files as its image's."""
-    folder, bentos = work / "bento", work / "bentos"
-    os.environ["BENTOML_HOME"] = str(work / "bentoml")
-    verb("s1_serve.bento", "--carry", "mount", "--model", "/models/pinned", "--out", folder)
-    digest = digest_of(folder)
-    bentos.mkdir()
-    folder.rename(bentos / digest)
-    return bentos, f"localhost/s1/serve@sha256:{digest}"
-
-
 def _num_gates(on: Rehearsal, release: str) -> int:
-    from s1_serve.release import verdicts
-    from s1_serve.release.repository import Repository
-
     judged = verdicts.of(Repository(on.clone), release)
     return sum(len(verdict.rows) for verdict in judged.values())
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 def _table(on: Rehearsal, seconds: float) -> None:

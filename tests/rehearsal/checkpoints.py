@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from s1_core import artifacts
 from s1_core.errors import S1Error
 from s1_core.processes import die_with_parent
 
@@ -47,10 +48,13 @@ class Folders:
         return self.root / checkpoint.name / "run"
 
 
-def prepare(folders: Folders) -> None:
-    """Write the data that all checkpoints share."""
+def prepare(folders: Folders) -> str:
+    """Write the data that all checkpoints share; say how much it is."""
     verb("s1_data.build", "--config", "bank", "--out", folders.root / "data")
     verb("s1_data.benchmarks", "--name", "heldout", "--out", folders.root / "heldout")
+    examples = artifacts.load(folders.root / "data" / "s1k").num_rows("examples")
+    questions = artifacts.load(folders.root / "heldout").num_rows("questions")
+    return f"{examples:,} examples, {questions} held-out questions"
 
 
 def make(folders: Folders, checkpoint: Checkpoint) -> None:

@@ -177,7 +177,9 @@ def test_over_http_with_cuts_and_a_busy_server(model, store):
 
 def test_a_server_without_ranges_sends_again(model, store):
     with shelf(model.path, faults={SECOND: [700_000]}, knows_ranges=False) as server:
-        bring(model, server.url, store)
+        said = bring(model, server.url, store)
+    ranges = [asked for name, asked in server.asked if name == SECOND]
+    assert ranges == [None, "bytes=700000-"] and said.count("; asking again") == 1
 
 
 def test_after_kill_9_what_is_kept_does_not_come_again(model, store):
@@ -203,8 +205,10 @@ def test_after_kill_9_what_is_kept_does_not_come_again(model, store):
 )
 def test_what_a_kill_left_broken_is_fetched_anew(model, store, remains):
     kept(model, store).mkdir()
-    (kept(model, store) / SECOND).write_bytes(remains((model.path / SECOND).read_bytes()))
+    whole = (model.path / SECOND).read_bytes()
+    (kept(model, store) / SECOND).write_bytes(remains(whole))
     bring(model, model.path, store)
+    assert (store / model.sha256 / SECOND).read_bytes() == whole
 
 
 def test_two_at_once(model, store):

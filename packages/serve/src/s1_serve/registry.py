@@ -19,8 +19,8 @@ from pathlib import Path
 
 from s1_core import cli
 from s1_core.errors import UserError
+from s1_serve.release.record import DIGITS
 
-DIGITS = 12
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 

@@ -39,8 +39,7 @@ def main(config: CreateConfig) -> None:
             store.link(config.store, store.REPORTS, report)
         if is_known:
             cli.say(f"up to date: {release.path}")
-            if config.push is not None:
-                repository.push(config.push, repository.at)
+            repository.share(config.push)
         elif config.dry_run:
             cli.say(f"dry run: {release.path} would be committed:")
             cli.say(release.text.strip())

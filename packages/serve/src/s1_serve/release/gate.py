@@ -168,8 +168,7 @@ def _keep(repository: Repository, config: GateConfig, verdict: Verdict) -> None:
     require(is_same, "production or staging moved while it was judged: gate it again")
     if repository.show(verdict.path) == verdict.text:
         cli.say(f"up to date: {verdict.path}")
-        if config.push is not None:
-            repository.push(config.push, repository.at)
+        repository.share(config.push)
         return
     subject = f"Gate {short(verdict.release)}, {verdict.kind}: {verdict.verdict}"
     message = f"{subject}\n\n{RELEASE}: {verdict.release}\n"

@@ -5,14 +5,13 @@ The one file that a promotion edits. kustomize copies its values to where they a
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
 
 from s1_core.errors import UserError
-from s1_serve.release.record import ZERO, Release
+from s1_serve.release.record import ZERO, Release, is_by_digest
 
 if TYPE_CHECKING:
     from s1_serve.release.repository import Repository
@@ -71,7 +70,7 @@ def parse(text: str, stage: str) -> Pins:
         raise UserError(f"{path(stage)} holds no pins: restore it with git") from error
     if not all(isinstance(value, str) for value in vars(pins).values()):
         raise UserError(f"{path(stage)} holds a number for a hash: restore it with git")
-    if not re.fullmatch(r"[^@\s]+@sha256:[0-9a-f]{64}", pins.image):
+    if not is_by_digest(pins.image):
         raise UserError(
             f"{path(stage)} pins the image {pins.image!r}: wanted REPOSITORY@sha256:DIGEST, since"
             " tags move; restore it with git"

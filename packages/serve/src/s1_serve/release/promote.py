@@ -33,8 +33,7 @@ def main(config: PromoteConfig) -> None:
         now = standing.serving(repository, config.stage)
         if now == release.id:
             cli.say(f"up to date: {config.stage} is pinned to {short(now)}")
-            if config.push is not None:
-                repository.push(config.push, repository.at)
+            repository.share(config.push)
             return
         check_expected(repository, config.stage, now, config.expect)
         _CHECKS[config.stage](repository, release)

@@ -78,10 +78,15 @@ def is_hash(value: object) -> bool:
     return isinstance(value, str) and bool(_HASH.fullmatch(value)) and value != ZERO
 
 
+def is_by_digest(image: str) -> bool:
+    """Say whether an image is named by a digest, be it the zeros of one to come."""
+    return bool(_IMAGE.fullmatch(image))
+
+
 def check_image(image: str) -> None:
     """Refuse an image that is not named by a digest: tags move, zeros are a placeholder."""
     require(
-        bool(_IMAGE.fullmatch(image)),
+        is_by_digest(image),
         f"image is {image!r}, wanted REPOSITORY@sha256:DIGEST; `just image --push` prints it",
     )
     require(not image.endswith(ZERO), f"image is {image!r}: zeros stand for a digest to come")

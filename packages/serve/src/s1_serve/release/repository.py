@@ -151,7 +151,7 @@ class Repository:
         on = self.at if self.at != "HEAD" else self.head()
         made = self._made(files, message, on)
         if push is not None:
-            self.push(push, made)
+            self._push(push, made)
         branch = self.git("symbolic-ref", "HEAD").strip()
         try:
             self.git("update-ref", "-m", message.splitlines()[0], branch, made, on)
@@ -178,8 +178,12 @@ class Repository:
             tree = self.git("write-tree", GIT_INDEX_FILE=index).strip()
         return self.git("commit-tree", tree, "-p", parent, "-m", message).strip()
 
-    def push(self, remote: str, commit: str) -> None:
-        """Have a remote's branch of this name take a commit, unless it has it."""
+    def share(self, remote: str | None) -> None:
+        """Have a remote's branch take what was read, unless it has it; without one do nothing."""
+        if remote is not None:
+            self._push(remote, self.at)
+
+    def _push(self, remote: str, commit: str) -> None:
         branch = self.git("symbolic-ref", "HEAD").strip()
         try:
             self.git("push", "--quiet", remote, f"{commit}:{branch}")

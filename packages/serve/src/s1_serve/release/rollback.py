@@ -29,8 +29,7 @@ def main(config: RollbackConfig) -> None:
         target = _target(repository, config)
         if target == now:
             cli.say(f"up to date: {config.stage} is at {short(now)}; --to ID goes further back")
-            if config.push is not None:
-                repository.push(config.push, repository.at)
+            repository.share(config.push)
             return
         release = record.find(repository, target)
         move = Move(config.stage, standing.ROLLBACK, release, now)

@@ -26,12 +26,12 @@ def shell(command: str) -> Restart:
         )
         try:
             said, _ = process.communicate(timeout=timeout_s)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if isinstance(error, subprocess.TimeoutExpired):
-                return f"the restart took longer than {timeout_s:g} s"
-            raise
+        except subprocess.TimeoutExpired:
+            return f"the restart took longer than {timeout_s:g} s"
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         last = (said.strip().splitlines() or ["no word"])[-1]
         return None if process.returncode == 0 else f"the restart failed: {last[:200]}"
 
