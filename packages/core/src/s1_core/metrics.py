@@ -142,8 +142,9 @@ def one_sided(
     where it has none. The lower bound is drawn from the questions and one imagined, `worst` row,
     the upper one from them and the `best` row. Without it a bootstrap never draws what was not
     seen: of 30 questions without a change it is certain, and candidates that lose 1 question in 20
-    whole passed as no worse 24 times in 100, wanted 5 (`just bench evaluate`). With it the bound of no change is 3 / (n +
-    1), the rule of three, and a bound after k losses is about the exact one of Clopper and Pearson.
+    whole passed as no worse 24 times in 100, wanted 5 (`just bench evaluate`). With it the bound of
+    no change is 3 / (n + 1), the rule of three, and a bound after k losses is about the exact one
+    of Clopper and Pearson.
     """
     import numpy as np
 

@@ -19,7 +19,7 @@ from s1_core import artifacts, cli, folder_swap
 from s1_core.errors import UserError, require
 from s1_serve import download
 from s1_serve.download import Source
-from s1_serve.release.record import is_hash
+from s1_serve.release.record import is_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class WeightsConfig:
 
     def __post_init__(self) -> None:
         require(
-            is_hash(self.sha256),
+            is_sha256(self.sha256),
             f"sha256 is {self.sha256!r}: give the 64 digits of `sha256sum manifest.json`",
         )
         require(

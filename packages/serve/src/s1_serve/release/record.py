@@ -73,9 +73,14 @@ class Release:
         return f"{FOLDER}/{self.id}.json"
 
 
+def is_sha256(value: object) -> bool:
+    """Say whether it is a SHA-256 in hex, be it the zeros of one to come."""
+    return isinstance(value, str) and bool(_HASH.fullmatch(value))
+
+
 def is_hash(value: object) -> bool:
     """Say whether it is a SHA-256 in hex, and not the placeholder of zeros."""
-    return isinstance(value, str) and bool(_HASH.fullmatch(value)) and value != ZERO
+    return is_sha256(value) and value != ZERO
 
 
 def is_by_digest(image: str) -> bool:
@@ -118,7 +123,7 @@ def names(repository: Repository) -> list[str]:
     """List the ids of all committed records."""
     paths = repository.listed(FOLDER)
     stems = [path.removeprefix(f"{FOLDER}/").removesuffix(".json") for path in paths]
-    return sorted(stem for stem in stems if _HASH.fullmatch(stem))
+    return sorted(stem for stem in stems if is_sha256(stem))
 
 
 def find(repository: Repository, name: str) -> Release:
