@@ -1,0 +1,114 @@
+"""Votes among finished samples: in which form an answer votes, who leads, who speaks for it.
+
+Pure. The same answer in two spellings is one ballot (core.answers); None has no vote. Ties go to
+the ballot with the shortest member, or to the one asked for first; both are deterministic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from s1_core import answers
+from s1_core.errors import UserError
+from s1_serve.strategies.known import Sample
+from s1_serve.strategies.policy import Choice
+
+TIES = ("shortest", "first")
+NO_ANSWER = "no sample gave an answer"
+
+
+def form(text: str, message: Mapping[str, Any] | None = None) -> str | None:
+    """Give the form in which an answer votes; None where there is none.
+
+    Tool calls vote by name and canonical arguments, JSON by its canonical text, all else by its
+    final answer (answers.extract, answers.normalise).
+    """
+    calls = (message or {}).get("tool_calls")
+    if calls:
+        return _canonical([_call(call) for call in calls])
+    stripped = text.strip()
+    if stripped[:1] in ("{", "["):
+        try:
+            return _canonical(json.loads(stripped))
+        except (ValueError, RecursionError):
+            pass
+    answer = answers.extract(stripped)
+    return None if answer is None else answers.normalise(answer)
+
+
+def _call(call: Mapping[str, Any]) -> list[Any]:
+    function = call.get("function") or {}
+    arguments = function.get("arguments") or "{}"
+    try:
+        return [function.get("name"), json.loads(arguments)]
+    except (TypeError, ValueError):
+        return [function.get("name"), arguments]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """All samples that gave one answer, in the order in which they were asked for."""
+
+    form: str
+    weight: float
+    members: tuple[Sample, ...]
+
+
+def check_tie(tie: str) -> None:
+    """Refuse an unknown tie rule."""
+    if tie not in TIES:
+        raise UserError(f"tie is {tie!r}: give {' or '.join(TIES)}")
+
+
+def tally(
+    samples: Sequence[Sample],
+    weight: Callable[[Sample], float] = lambda sample: 1.0,
+    tie: str = TIES[0],
+) -> list[Ballot]:
+    """Count the votes of finished samples, the winner first."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample.result.vote is not None:
+            groups.setdefault(sample.result.vote, []).append(sample)
+    ballots = [Ballot(form, sum(map(weight, g)), tuple(g)) for form, g in groups.items()]
+    if tie == "first":  # groups are in the order of their first members, and sorting is stable
+        return sorted(ballots, key=lambda ballot: -ballot.weight)
+    return sorted(ballots, key=lambda b: (-b.weight, min(s.tokens for s in b.members)))
+
+
+def elect(
+    samples: Sequence[Sample],
+    why: str,
+    weight: Callable[[Sample], float] | None = None,
+    tie: str = TIES[0],
+) -> Choice | None:
+    """Choose by vote: the winner's shortest member, or its heaviest where votes have weights.
+
+    Where nobody has a vote, the shortest finished sample answers and the choice is degraded; None
+    where nothing is finished.
+    """
+    ballots = tally(samples, weight or (lambda sample: 1.0), tie)
+    if not ballots:
+        if not samples:
+            return None
+        return Choice(id=min(samples, key=_length).id, why=NO_ANSWER, is_degraded=True)
+    winner, total = ballots[0], sum(ballot.weight for ballot in ballots)
+    second = ballots[1].weight if len(ballots) > 1 else 0.0
+    speaker = min(winner.members, key=lambda s: (-(weight(s) if weight else 0.0), *_length(s)))
+    return Choice(
+        id=speaker.id,
+        why=why,
+        votes={ballot.form: ballot.weight for ballot in ballots},
+        margin=(winner.weight - second) / total if total else None,
+    )
+
+
+def _length(sample: Sample) -> tuple[int]:
+    return (sample.tokens,)

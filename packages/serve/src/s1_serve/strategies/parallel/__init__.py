@@ -1,0 +1,1 @@
+"""Strategies that draw samples side by side and choose among their answers."""

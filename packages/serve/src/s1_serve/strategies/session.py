@@ -1,0 +1,195 @@
+"""One run of a policy, without the engine: events in, what to launch and to cancel out.
+
+Keeps the caps: samples at the same time, tokens in total (reserved before a call starts, so never
+passed), and time, which `expire` tells it is over. Knows no clock and no engine.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from s1_serve.strategies.calls import Call, Reward, Step, is_verifier
+from s1_serve.strategies.known import Aborted, Event, Known, Sample, Started, heard
+from s1_serve.strategies.policy import Choice, Policy
+
+OUT_OF_TOKENS = "the token budget was spent"
+OUT_OF_TIME = "the deadline had come"
+_MOST_TURNS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a run may use. `least` is what a call needs to come to an answer at all."""
+
+    concurrency: int = 16
+    total_tokens: int | None = None
+    """Generated tokens of all calls together, verifiers' too."""
+    least: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Start a call; `path` are the steps that it continues, `max_tokens` what it may generate."""
+
+    call: Call
+    path: tuple[Sample, ...] = ()
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop a call that runs."""
+
+    id: str
+
+
+Effect = Launch | Cancel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Generated tokens of a run."""
+
+    total: int
+    sequential: int
+    """one after another, from the request to the answer"""
+    aborted: int
+    verifier: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended; without a `choice` there was nothing to choose."""
+
+    choice: Choice | None
+    stopped: str
+    """Why no more was generated."""
+    is_degraded: bool
+
+
+class Session:
+    """A run. Feed it every event; after `outcome` is there it launches nothing more."""
+
+    def __init__(self, policy: Policy, limits: Limits, known: Known) -> None:
+        self.policy, self.limits, self.known = policy, limits, known
+        self.outcome: Outcome | None = None
+        self._waiting: deque[Call] = deque()
+        self._running: dict[str, int] = {}  # by id: the tokens reserved for it
+        self._launched: set[str] = set()
+
+    def begin(self) -> list[Effect]:
+        """Give the first launches."""
+        return self._turn()
+
+    def hear(self, event: Event) -> list[Effect]:
+        """Take an event in; give what follows from it. A late `Aborted` corrects a count."""
+        before, self.known = self.known, heard(self.known, event)
+        if self.outcome is not None or self.known is before:
+            return []
+        if self.known[event.id].is_live:
+            if isinstance(event, Started) or not self.policy.watches:
+                return []
+        else:
+            self._running.pop(event.id, None)
+        return self._turn()
+
+    def expire(self, why: str = OUT_OF_TIME) -> list[Effect]:
+        """Stop everything and answer with the best there is."""
+        if self.outcome is not None:
+            return []
+        self.known = replace(self.known, is_closed=True)
+        effects = self._stop([sample.id for sample in self.known.live])
+        choice = self.policy.best(self.known)
+        self.outcome = Outcome(choice=choice, stopped=why, is_degraded=True)
+        return effects
+
+    @property
+    def tokens(self) -> Tokens:
+        """Count what was generated so far."""
+        spent = {sample.id: sample.tokens for sample in self.known}
+        return Tokens(
+            total=sum(spent.values()),
+            sequential=max((sample.sequential for sample in self.known), default=0),
+            aborted=sum(spent[s.id] for s in self.known if s.state == "aborted"),
+            verifier=sum(spent[s.id] for s in self.known if is_verifier(s.call)),
+        )
+
+    def counts(self) -> Mapping[str, int]:
+        """Count the candidates that were started, finished and aborted; verifiers are not."""
+        started = [s for s in self.known if s.is_candidate and s.id in self._launched]
+        return {
+            "started": len(started),
+            "finished": sum(s.is_finished for s in started),
+            "aborted": sum(s.state == "aborted" for s in started),
+        }
+
+    def _turn(self) -> list[Effect]:
+        """Let the policy decide until it waits or answers."""
+        effects: list[Effect] = []
+        for _ in range(_MOST_TURNS):
+            decision = self.policy.decide(self.known)
+            if decision.answer is not None:
+                effects += self._stop([sample.id for sample in self.known.live])
+                choice = decision.answer
+                self.outcome = Outcome(
+                    choice=choice, stopped=choice.why, is_degraded=choice.is_degraded
+                )
+                return effects
+            fresh = [call for call in decision.start if call.id not in self.known]
+            gone = [name for name in decision.abort if self._is_live(name)]
+            if not fresh and not gone:
+                break
+            base = max((s.sequential for s in self.known if not s.is_live), default=0)
+            for call in fresh:
+                self.known = self.known.asked(call, base)
+                self._waiting.append(call)
+            effects += self._stop(gone)
+        else:
+            raise AssertionError(f"{self.policy.name} decides for ever")
+        effects += self._launches()
+        if not self._running and self.outcome is None:
+            effects += self.expire(OUT_OF_TOKENS if self._waiting else "nothing was left to do")
+        return effects
+
+    def _is_live(self, name: str) -> bool:
+        return name in self.known and self.known[name].is_live
+
+    def _stop(self, names: list[str]) -> list[Effect]:
+        """Take back those that wait, cancel those that run."""
+        effects: list[Effect] = []
+        for name in names:
+            if name in self._running:
+                effects.append(Cancel(name))
+                del self._running[name]
+            self.known = heard(self.known, Aborted(name, self.known[name].tokens))
+        self._waiting = deque(call for call in self._waiting if self._is_live(call.id))
+        return effects
+
+    def _launches(self) -> list[Effect]:
+        """Start what may run: each call of a round gets an equal share of what is left."""
+        effects: list[Effect] = []
+        while self._waiting and len(self._running) < self.limits.concurrency:
+            share = self._share()
+            if share is not None and share < self._least(self._waiting[0]):
+                break
+            call = self._waiting.popleft()
+            path = self.known.path(call.id)[:-1] if isinstance(call, Step) else ()
+            effects.append(Launch(call=call, path=tuple(path), max_tokens=share))
+            self._running[call.id] = share or 0
+            self._launched.add(call.id)
+        return effects
+
+    def _share(self) -> int | None:
+        if self.limits.total_tokens is None:
+            return None
+        if isinstance(self._waiting[0], Reward):
+            return 0
+        spent = sum(s.tokens for s in self.known if s.id not in self._running)
+        left = self.limits.total_tokens - spent - sum(self._running.values())
+        claims = sum(not isinstance(call, Reward) for call in self._waiting)
+        return left // max(min(claims, left // self.limits.least), 1)
+
+    def _least(self, call: Call) -> int:
+        return 0 if isinstance(call, Reward) else self.limits.least

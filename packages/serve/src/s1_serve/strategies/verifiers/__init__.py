@@ -1,0 +1,1 @@
+"""Who judges candidates: exact answers, a language model, a reward model."""
