@@ -186,6 +186,8 @@ def heard(known: Known, event: Event) -> Known:
     if sample is None or not (sample.is_live or _corrects(sample, event)):
         return known
     changed = _changed(sample, event)
+    if changed is sample:
+        return known
     samples = {**known.samples, event.id: changed}
     has_ended = sample.is_live and not changed.is_live
     ended = (*known.ended, event.id) if has_ended else known.ended

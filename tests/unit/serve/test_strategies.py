@@ -1,0 +1,116 @@
+"""What holds for every strategy, whatever the engine does."""
+
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s1_core.errors import UserError
+from s1_serve.strategies import catalogue
+from s1_serve.strategies.known import Aborted, Failed, Finished, Heard, Started
+from s1_serve.strategies.policy import WAIT, Policy
+from s1_serve.strategies.session import Limits
+from unit.serve.available import AVAILABLE, SMALL
+from unit.serve.world import World
+
+NAMES = sorted(catalogue.POLICIES)
+
+
+def policy_of(name: str) -> Policy:
+    return catalogue.build(name, SMALL.get(name, {}), AVAILABLE)
+
+
+def world(name: str, seed: int, order: int, cap: int | None, concurrency: int = 4) -> World:
+    limits = Limits(concurrency=concurrency, total_tokens=cap, least=16)
+    return World(policy_of(name), limits, seed, Random(order))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    cap=st.one_of(st.none(), st.integers(16, 3000)),
+    concurrency=st.integers(1, 9),
+)
+def test_it_ends_within_its_caps(name: str, seed: int, cap: int | None, concurrency: int) -> None:
+    one = world(name, seed, seed, cap, concurrency)
+    one.run()
+    session = one.session
+    assert one.most_running <= concurrency
+    assert cap is None or session.tokens.total <= cap
+    assert session.outcome is not None
+    if (choice := session.outcome.choice) is not None:
+        assert session.known[choice.id].has_answered
+        assert choice.votes == {} or sum(choice.votes.values()) >= 0
+    tokens, counts = session.tokens, session.counts()
+    assert tokens.sequential <= tokens.total
+    assert tokens.aborted + tokens.verifier <= 2 * tokens.total
+    assert counts["finished"] + counts["aborted"] <= counts["started"]
+    if not any(sample.has_answered for sample in session.known):
+        assert session.outcome.choice is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_what_was_heard_before_changes_nothing(name: str, seed: int) -> None:
+    one = world(name, seed, seed, None)
+    one.run()
+    again = Session(
+        one.session.policy, one.session.limits, world(name, seed, 0, None).session.known
+    )
+    launched = [effect.call.id for effect in again.begin() if hasattr(effect, "call")]
+    for event in one.heard:
+        assert isinstance(event, Started | Heard | Finished | Failed | Aborted)
+        before = again.known
+        effects = again.hear(event)
+        launched += [effect.call.id for effect in effects if hasattr(effect, "call")]
+        if not isinstance(event, Heard) and again.outcome is None and again.known is not before:
+            after = again.known
+            assert again.hear(event) == [] and again.known is after
+            assert again.policy.decide(after) == again.policy.decide(after)
+    assert again.outcome == one.session.outcome
+    assert len(launched) == len(set(launched)), "a call was started twice"
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if catalogue.POLICIES[n].ignores_order])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), order=st.integers(0, 10**6))
+def test_the_order_in_which_samples_end_changes_nothing(name: str, seed: int, order: int) -> None:
+    one, other = world(name, seed, 0, None), world(name, seed, order, None, concurrency=9)
+    one.run()
+    other.run()
+    assert one.session.outcome == other.session.outcome
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("after", [0, 3])
+def test_time_is_over_at_any_moment(name: str, after: int) -> None:
+    one = world(name, 5, 5, None)
+    session = one.session
+    one._apply(session.begin())
+    for _ in range(after):
+        if one.running and session.outcome is None:
+            one._end(sorted(one.running)[0])
+    if session.outcome is None:
+        one._apply(session.expire())
+        assert session.outcome is not None and session.outcome.is_degraded
+        assert not one.running and not session.known.live
+    assert session.hear(Started("0")) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_out_of_range_are_one_line(name: str) -> None:
+    counts = [k for k, v in catalogue.parameters(name).items() if type(v) is int]
+    for key in counts:
+        for value in (-1, 10_000):
+            with pytest.raises(UserError) as refused:
+                catalogue.build(name, SMALL.get(name, {}) | {key: value}, AVAILABLE)
+            assert key in str(refused.value) and "\n" not in str(refused.value)
+    with pytest.raises(UserError, match="nonsense"):
+        catalogue.build(name, {"nonsense": 1}, AVAILABLE)
+
+
+def test_waiting_is_empty() -> None:
+    assert WAIT.start == () and WAIT.abort == () and WAIT.answer is None
