@@ -57,9 +57,7 @@ def test_it_ends_within_its_caps(name: str, seed: int, cap: int | None, concurre
 def test_what_was_heard_before_changes_nothing(name: str, seed: int) -> None:
     one = world(name, seed, seed, None)
     one.run()
-    again = Session(
-        one.session.policy, one.session.limits, world(name, seed, 0, None).session.known
-    )
+    again = world(name, seed, 0, None).session
     launched = [effect.call.id for effect in again.begin() if hasattr(effect, "call")]
     for event in one.heard:
         assert isinstance(event, Started | Heard | Finished | Failed | Aborted)
