@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s1_data.embedding import measures
@@ -28,6 +28,7 @@ def test_the_vendi_score_counts_rows_with_nothing_in_common() -> None:
     assert measures.vendi(basis[[0, 0, 0, 1, 1, 1]]) == pytest.approx(2)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**31 - 1))
 def test_the_vendi_score_is_the_entropy_of_the_kernel_whichever_matrix_is_smaller(
     num: int, width: int, seed: int

@@ -53,6 +53,7 @@ def sample_of(
         thinking_tokens=number,
         output_tokens=10 + number,
         total_tokens=10 + number,
+        sequential_tokens=10 + number,
         thinking="",
         answer=answer or "",
         extracted=answer,

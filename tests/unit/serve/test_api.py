@@ -573,10 +573,10 @@ def test_unknown_fields_are_not_without_number(dialect):
 
 
 @EVERY
-def test_strategies_are_not_offered(dialect):
+def test_strategies_are_a_layer_above_and_of_chats_alone(dialect):
     refusal = refused(dialect, tts={"strategy": "vote"})
     assert refusal.field == "tts"
-    assert "strategies are not offered by this server" in refusal.message
+    assert "strategies are asked for at /v1/chat/completions" in refusal.message
 
 
 @EVERY

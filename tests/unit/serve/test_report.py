@@ -95,6 +95,7 @@ def a_sample(setting, question, number, answer, **changes):
         ),
         "output_tokens": 20,
         "total_tokens": 20,
+        "sequential_tokens": 20,
         "thinking": "First 1. Wait, then 2.",
         "answer": answer,
         "extracted": None,
@@ -284,7 +285,9 @@ def test_votes_break_a_tie_by_the_rule_and_use_the_first_samples(tie, credit):
     setting = Setting(method="majority", max=99, num_samples=4, temperature=1.0)
     answers = ["Answer: 1", "Answer: 7", "Answer: 7", "no", "Answer: 2", "Answer: 2", "", "9"]
     lengths = [30, 20, 20, 20, 20, 20, 20, 20]
-    one = answered(setting, answers, output_tokens=lengths, total_tokens=lengths)
+    one = answered(
+        setting, answers, output_tokens=lengths, total_tokens=lengths, sequential_tokens=lengths
+    )
     report = report_of([one], a_config(max=99, votes=[1, 2, 3, 4], tie=tie))
     rows = by_run(report)
     found = [rows[f"majority@{k}"] for k in (1, 2, 3)]
@@ -651,7 +654,7 @@ def test_any_methods_any_accuracy_make_a_whole_report(methods, num_questions, nu
     assert {row["run"] for row in report["runs"] if row["method"] != "majority"} == {
         s.label for s in runs if s.method != "majority"
     }
-    assert report["schema_version"] == 2 and report["model"] == FACTS["model"]
+    assert report["schema_version"] == 3 and report["model"] == FACTS["model"]
     figures = panels.draw(report)
     assert "thinking.png" in figures and ("parallel.svg" in figures) == ("majority" in methods)
     assert ("extends.png" in figures) == ("extends" in methods)

@@ -93,13 +93,22 @@ class World:
         self._apply(self.session.hear(event))
 
     def _apply(self, effects: list[Effect]) -> None:
-        begun = []
+        begun, stopped = [], []
         for effect in effects:
             if isinstance(effect, Cancel):
-                del self.running[effect.id]
+                stopped.append(self.running.pop(effect.id))
             else:
                 self.running[effect.call.id] = effect
                 begun.append(effect.call.id)
         self.most_running = max(self.most_running, len(self.running))
+        for launch in stopped:
+            self._hear(self._late(launch))
         for name in begun:
             self._hear(Started(name))
+
+    def _late(self, launch: Launch) -> Aborted:
+        """Say what a stopped call has cost in truth: more was under way than was heard of."""
+        heard = self.session.known[launch.call.id].tokens
+        most = max(heard, 200 if launch.max_tokens is None else launch.max_tokens)
+        is_reward = isinstance(launch.call, Reward)
+        return Aborted(launch.call.id, heard if is_reward else self.order.randint(heard, most))

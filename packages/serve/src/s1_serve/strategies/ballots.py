@@ -7,8 +7,8 @@ the ballot with the shortest member, or to the one asked for first; both are det
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from s1_core import answers
@@ -36,7 +36,7 @@ def form(text: str, message: Mapping[str, Any] | None = None) -> str | None:
         except (ValueError, RecursionError):
             pass
     answer = answers.extract(stripped)
-    return None if answer is None else answers.normalise(answer)
+    return None if answer is None else answers.normalise(answer) or None
 
 
 def _call(call: Mapping[str, Any]) -> list[Any]:
@@ -44,7 +44,7 @@ def _call(call: Mapping[str, Any]) -> list[Any]:
     arguments = function.get("arguments") or "{}"
     try:
         return [function.get("name"), json.loads(arguments)]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return [function.get("name"), arguments]
 
 
@@ -78,9 +78,23 @@ def tally(
         if sample.result.vote is not None:
             groups.setdefault(sample.result.vote, []).append(sample)
     ballots = [Ballot(form, sum(map(weight, g)), tuple(g)) for form, g in groups.items()]
-    if tie == "first":  # groups are in the order of their first members, and sorting is stable
-        return sorted(ballots, key=lambda ballot: -ballot.weight)
-    return sorted(ballots, key=lambda b: (-b.weight, min(s.tokens for s in b.members)))
+    places = {sample.id: place for place, sample in enumerate(samples)}
+
+    def key(ballot: Ballot) -> tuple[float, ...]:
+        return rank(ballot.weight, [(s.tokens, places[s.id]) for s in ballot.members], tie)
+
+    return sorted(ballots, key=key)
+
+
+def rank(weight: float, members: Iterable[tuple[float, int]], tie: str) -> tuple[float, ...]:
+    """Give the key that sorts a ballot, the winner first; `members` are (tokens, place).
+
+    THE tie rule: shortest is the ballot with the shortest member, of equal ones the one asked for
+    first; first is the ballot whose first member was asked for first.
+    """
+    if tie == "first":
+        return (-weight, min(place for _, place in members))
+    return (-weight, *min(members))
 
 
 def elect(
@@ -98,17 +112,28 @@ def elect(
     if not ballots:
         if not samples:
             return None
-        return Choice(id=min(samples, key=_length).id, why=NO_ANSWER, is_degraded=True)
-    winner, total = ballots[0], sum(ballot.weight for ballot in ballots)
-    second = ballots[1].weight if len(ballots) > 1 else 0.0
-    speaker = min(winner.members, key=lambda s: (-(weight(s) if weight else 0.0), *_length(s)))
+        shortest = min(samples, key=lambda sample: sample.tokens)
+        return Choice(id=shortest.id, why=NO_ANSWER, is_degraded=True)
+    winner = ballots[0]
+    speaker = min(winner.members, key=lambda s: (-(weight(s) if weight else 0.0), s.tokens))
     return Choice(
         id=speaker.id,
         why=why,
         votes={ballot.form: ballot.weight for ballot in ballots},
-        margin=(winner.weight - second) / total if total else None,
+        margin=margin(ballots),
     )
 
 
-def _length(sample: Sample) -> tuple[int]:
-    return (sample.tokens,)
+def margin(ballots: Sequence[Ballot]) -> float | None:
+    """Give the share of all weight by which the first ballot leads; None where there is none."""
+    total = sum(ballot.weight for ballot in ballots)
+    second = ballots[1].weight if len(ballots) > 1 else 0.0
+    return (ballots[0].weight - second) / total if total else None
+
+
+def fallback(samples: Sequence[Sample], why: str, tie: str = TIES[0]) -> Choice | None:
+    """Choose by plain majority because something better failed; `why` says what did."""
+    choice = elect(samples, "a plain majority voted", tie=tie)
+    if choice is None:
+        return None
+    return replace(choice, why=f"{why}: {choice.why}", is_degraded=True)

@@ -7,17 +7,51 @@ that need what this server does not have.
 from __future__ import annotations
 
 import dataclasses
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from s1_core.errors import UserError
+from s1_serve.strategies.parallel.adaptive import Adaptive
+from s1_serve.strategies.parallel.auto import Auto
+from s1_serve.strategies.parallel.likelihood import Likelihood
+from s1_serve.strategies.parallel.longest import Longest
 from s1_serve.strategies.parallel.majority import Majority
+from s1_serve.strategies.parallel.schedule import Schedule
+from s1_serve.strategies.parallel.shortest import Shortest
+from s1_serve.strategies.parallel.weighted import Weighted
 from s1_serve.strategies.policy import Policy
+from s1_serve.strategies.refine.cascade import Cascade
+from s1_serve.strategies.refine.fuse import Fuse
+from s1_serve.strategies.refine.rsa import Rsa
+from s1_serve.strategies.refine.self_refine import SelfRefine
+from s1_serve.strategies.search.beam import Beam
+from s1_serve.strategies.search.dvts import Dvts
+from s1_serve.strategies.search.particles import Particles
+from s1_serve.strategies.search.rebase import Rebase
+from s1_serve.strategies.verified.ab_mcts import AbMcts
+from s1_serve.strategies.verified.best_of_n import BestOfN
+from s1_serve.strategies.verified.deepconf import DeepConf
+from s1_serve.strategies.verified.pessimistic import Pessimistic
+from s1_serve.strategies.verified.scrutinise import Scrutinise
+from s1_serve.strategies.verified.stepwise import Stepwise
 from s1_serve.strategies.verifiers.verifier import Verifier
 
-POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (Majority,)}
+_PARALLEL: tuple[type[Policy], ...] = (
+    Auto, Majority, Weighted, Shortest, Longest, Likelihood, Adaptive, Schedule,
+)  # fmt: skip
+_REFINE: tuple[type[Policy], ...] = (SelfRefine, Rsa, Fuse, Cascade)
+_VERIFIED: tuple[type[Policy], ...] = (
+    BestOfN, Scrutinise, Pessimistic, AbMcts, Stepwise, DeepConf,
+)  # fmt: skip
+_SEARCH: tuple[type[Policy], ...] = (Rebase, Beam, Dvts, Particles)
+POLICIES: dict[str, type[Policy]] = {
+    policy.name: policy for policy in _PARALLEL + _REFINE + _VERIFIED + _SEARCH
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +59,7 @@ class Available:
     """What a deployment has besides its engine, by the names that requests use."""
 
     verifiers: Mapping[str, Verifier] = field(default_factory=dict)
-    """The first one is taken where a request names none."""
+    """Taken where a request names none: the first one, for a search the first that can lead it."""
     models: tuple[str, ...] = ()
     """Other models, for cascades."""
     calibration: Any = None
@@ -47,11 +81,17 @@ def build(name: str, parameters: Mapping[str, Any], available: Available) -> Pol
     wanted = {n for n, f in fields.items() if not f.metadata.get("is_given")}
     values = dict(parameters)
     verifier = values.pop("verifier", None) if "verifier" in fields else None
+    verifier = _checked(f"{name}.verifier", verifier, str | None)
     for key, value in values.items():
         if key not in wanted:
             valid = sorted({*wanted, *({"verifier"} & {*fields})})
             raise UserError(f"{name} has no parameter {key!r}: give some of {', '.join(valid)}")
         values[key] = _checked(f"{name}.{key}", value, get_type_hints(policy)[key])
+    if "model" in fields:
+        values["model"] = _model(name, values.get("model"), available.models)
+    if (judge := values.get("judge")) is not None and judge not in available.models:
+        known = ", ".join(available.models) or "none: this server has no other model"
+        raise UserError(f"judge is {judge!r}: give one of {known}")
     values |= {n: _given(n, name, verifier, available) for n in fields.keys() - wanted}
     return policy(**values)
 
@@ -63,7 +103,7 @@ def parameters(name: str) -> dict[str, Any]:
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """Read "name" or "name:key=value,key=value"; numbers and true/false are what they look like.
+    """Read "name" or "name:key=value,key=value"; a list is written 0.5/0.7/1.
 
     Raises:
         UserError: it is of another form.
@@ -79,6 +119,9 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _literal(text: str) -> Any:
+    if "/" in text:
+        parts = [_literal(part) for part in text.split("/") if part]
+        return text if any(isinstance(part, str) for part in parts) else parts  # a model's name
     if text in ("true", "false"):
         return text == "true"
     for kind in (int, float):
@@ -89,22 +132,27 @@ def _literal(text: str) -> Any:
     return text
 
 
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
 def _checked(name: str, value: Any, hint: Any) -> Any:
     """Take a JSON value as the type that a field has; true is no number."""
-    kinds: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
-    is_flag = isinstance(value, bool)
-    if hint is bool and is_flag:
-        return value
-    if hint in kinds and not is_flag and isinstance(value, kinds[hint]):
-        return hint(value)
-    if str(hint).startswith("tuple[") and isinstance(value, list | tuple):
-        return tuple(value)
-    if value is None and "None" in str(hint):
-        return None
-    if "None" in str(hint) and not is_flag and isinstance(value, int | float | str):
-        return value
-    wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    raise UserError(f"{name} is {value!r}: give {wanted.get(hint, 'a list')}")
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    for kind in kinds:
+        if get_origin(kind) is tuple and isinstance(value, list | tuple):
+            return tuple(_checked(name, item, get_args(kind)[0]) for item in value)
+        if kind is float and type(value) is int:
+            return float(value) if abs(value) <= sys.float_info.max else math.inf
+        if type(value) is kind:
+            return value
+    wanted = " or ".join(_word(kind) for kind in kinds)
+    raise UserError(f"{name} is {value!r}: give {wanted}")
+
+
+def _word(kind: Any) -> str:
+    if get_origin(kind) is tuple:
+        return f"a list, each {_word(get_args(kind)[0])}"
+    return "null" if kind is NoneType else _WORDS[kind]
 
 
 def _given(name: str, strategy: str, verifier: str | None, available: Available) -> Any:
@@ -117,4 +165,17 @@ def _given(name: str, strategy: str, verifier: str | None, available: Available)
         raise UserError(f"{strategy} needs a verifier and this server has none: set --verifiers")
     if verifier is not None and verifier not in known:
         raise UserError(f"verifier is {verifier!r}: give one of {', '.join(known)}")
-    return known[verifier or next(iter(known))]
+    if verifier is not None:
+        return known[verifier]
+    leads = [one for one in known.values() if one.scores_steps]
+    needs_steps = POLICIES[strategy] in _SEARCH
+    return leads[0] if needs_steps and leads else next(iter(known.values()))
+
+
+def _model(strategy: str, model: str | None, known: tuple[str, ...]) -> str:
+    """Take the model that is named, or the first there is."""
+    if not known:
+        raise UserError(f"{strategy} needs another model and this server has none")
+    if model and model not in known:
+        raise UserError(f"model is {model!r}: give one of {', '.join(known)}")
+    return model or known[0]

@@ -5,15 +5,16 @@ Pure. Events that were heard before, or of samples that have ended, change nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from s1_serve.strategies.calls import Call, Step, is_verifier
 
 State = Literal["waiting", "running", "thought", "finished", "aborted", "failed"]
 """thought: its thinking has ended and the answer is being written"""
 LIVE = ("waiting", "running", "thought")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Result:
     thinking_tokens: int = 0
     end: str = "natural"
     """How thinking ended (budget.plan.End); of a step that goes on: open."""
+    extends: int = 0
+    """How often an end was turned into more thinking; of a step: in this step alone."""
     finish_reason: str = "stop"
     vote: str | None = None
     """The form in which the answer votes (ballots.form); None has no vote."""
@@ -175,9 +178,19 @@ class Known:
 
     def asked(self, call: Call, base: int) -> Known:
         """Add a call; one that is known stays what it is."""
-        if call.id in self.samples:
-            return self
-        return replace(self, samples={**self.samples, call.id: Sample(call=call, base=base)})
+        return self.all_asked([call], base)
+
+    def all_asked(self, calls: Iterable[Call], base: int) -> Known:
+        """Add calls, with one copy of the table however many they are."""
+        fresh = {c.id: Sample(call=c, base=base) for c in calls if c.id not in self.samples}
+        return _with(self, samples={**self.samples, **fresh}) if fresh else self
+
+
+def _with(old: T, **changes: Any) -> T:
+    """Copy a record with changes: dataclasses.replace is many times slower at every event."""
+    new = object.__new__(type(old))
+    new.__dict__.update(old.__dict__, **changes)
+    return new
 
 
 def heard(known: Known, event: Event) -> Known:
@@ -191,21 +204,22 @@ def heard(known: Known, event: Event) -> Known:
     samples = {**known.samples, event.id: changed}
     has_ended = sample.is_live and not changed.is_live
     ended = (*known.ended, event.id) if has_ended else known.ended
-    return replace(known, samples=samples, ended=ended)
+    return _with(known, samples=samples, ended=ended)
 
 
 def _corrects(sample: Sample, event: Event) -> bool:
     """Say whether a stopped sample turns out to have cost more than was heard of."""
-    is_late = sample.state == "aborted" and isinstance(event, Aborted)
-    return is_late and event.tokens > sample.tokens
+    if sample.state != "aborted" or not isinstance(event, Aborted):
+        return False
+    return event.tokens > sample.tokens
 
 
 def _changed(sample: Sample, event: Event) -> Sample:
     if isinstance(event, Started):
-        return replace(sample, state="running") if sample.state == "waiting" else sample
+        return _with(sample, state="running") if sample.state == "waiting" else sample
     if isinstance(event, Finished):
         result = event.result
-        return replace(
+        return _with(
             sample,
             state="finished",
             tokens=result.tokens,
@@ -213,11 +227,12 @@ def _changed(sample: Sample, event: Event) -> Sample:
             result=result,
         )
     tokens = max(sample.tokens, event.tokens)
-    if isinstance(event, Aborted):
-        return replace(sample, state="aborted", tokens=tokens)
-    if isinstance(event, Failed):
-        return replace(sample, state="failed", tokens=tokens, failure=event.why)
-    return replace(
+    match event:
+        case Aborted():
+            return _with(sample, state="aborted", tokens=tokens)
+        case Failed():
+            return _with(sample, state="failed", tokens=tokens, failure=event.why)
+    return _with(
         sample,
         state="thought" if event.has_thought or sample.state == "thought" else "running",
         tokens=tokens,

@@ -5,6 +5,7 @@ A field whose metadata has `is_given` is the server's to fill: a verifier, a pol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
@@ -12,6 +13,8 @@ from s1_core.errors import UserError
 
 MOST_SAMPLES = 1024
 """of one request, whatever the strategy: a client's slip should not take the server for hours"""
+MOST_CALLS = 4096
+"""that two parameters multiply to: every event of a run copies the table of its calls"""
 
 
 def given() -> Any:
@@ -39,3 +42,14 @@ def check_shares(least: float = 0.0, most: float = 1.0, **shares: float) -> None
     for name, value in shares.items():
         if not least <= value <= most:
             raise UserError(f"{name} is {value}: give a number from {least:g} to {most:g}")
+
+
+def check_one_of(choices: Sequence[str], **words: str) -> None:
+    """Refuse a word that is none of the choices.
+
+    Raises:
+        UserError: naming the first one.
+    """
+    for name, value in words.items():
+        if value not in choices:
+            raise UserError(f"{name} is {value!r}: give {' or '.join(choices)}")

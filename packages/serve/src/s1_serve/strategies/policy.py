@@ -1,7 +1,7 @@
 """The interface of a strategy: a pure function from what is known to what happens next.
 
-A policy holds its parameters and nothing else. `step` is the whole exchange: (state, event) to
-(state, decision); deciding twice from the same state decides the same.
+A policy holds its parameters and nothing else. known.heard takes (state, event) to a state,
+`decide` the state to what to do; deciding twice from the same state decides the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from s1_serve.strategies.calls import Call
-from s1_serve.strategies.known import Event, Known, heard
+from s1_serve.strategies.known import Known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,8 @@ class Choice:
     """Weight by answer, the heaviest first; empty where nobody voted."""
     margin: float | None = None
     """The share of all weight by which the winner leads; None where nobody voted."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """What a verifier made of each sample, by id; empty where none was asked."""
     is_degraded: bool = False
     """Chosen by less than was asked for: a verifier failed, nobody had an answer."""
 
@@ -57,9 +59,3 @@ class Policy(Protocol):
     def best(self, known: Known) -> Choice | None:
         """Choose among what there is, for when time or tokens are over; None where nothing is."""
         ...
-
-
-def step(policy: Policy, known: Known, event: Event) -> tuple[Known, Decision]:
-    """Take an event in and decide."""
-    known = heard(known, event)
-    return known, policy.decide(known)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from s1_serve.strategies.calls import Call, Reward, Step, is_verifier
-from s1_serve.strategies.known import Aborted, Event, Known, Sample, Started, heard
+from s1_serve.strategies.known import Aborted, Event, Heard, Known, Sample, Started, heard
 from s1_serve.strategies.policy import Choice, Policy
 
 OUT_OF_TOKENS = "the token budget was spent"
@@ -77,6 +77,7 @@ class Session:
         self.outcome: Outcome | None = None
         self._waiting: deque[Call] = deque()
         self._running: dict[str, int] = {}  # by id: the tokens reserved for it
+        self._stopping: dict[str, int] = {}  # the same, until it is heard what was used of them
         self._launched: set[str] = set()
 
     def begin(self) -> list[Effect]:
@@ -84,9 +85,14 @@ class Session:
         return self._turn()
 
     def hear(self, event: Event) -> list[Effect]:
-        """Take an event in; give what follows from it. A late `Aborted` corrects a count."""
+        """Take an event in; give what follows from it.
+
+        The `Aborted` that answers a `Cancel` corrects a count and frees what was reserved.
+        """
         before, self.known = self.known, heard(self.known, event)
-        if self.outcome is not None or self.known is before:
+        has_ended = not isinstance(event, Started | Heard)
+        has_stopped = has_ended and self._stopping.pop(event.id, None) is not None
+        if self.outcome is not None or (self.known is before and not has_stopped):
             return []
         if self.known[event.id].is_live:
             if isinstance(event, Started) or not self.policy.watches:
@@ -137,19 +143,18 @@ class Session:
                     choice=choice, stopped=choice.why, is_degraded=choice.is_degraded
                 )
                 return effects
-            fresh = [call for call in decision.start if call.id not in self.known]
+            fresh = {call.id: call for call in decision.start if call.id not in self.known}
             gone = [name for name in decision.abort if self._is_live(name)]
             if not fresh and not gone:
                 break
             base = max((s.sequential for s in self.known if not s.is_live), default=0)
-            for call in fresh:
-                self.known = self.known.asked(call, base)
-                self._waiting.append(call)
+            self.known = self.known.all_asked(fresh.values(), base)
+            self._waiting.extend(fresh.values())
             effects += self._stop(gone)
         else:
             raise AssertionError(f"{self.policy.name} decides for ever")
         effects += self._launches()
-        if not self._running and self.outcome is None:
+        if not (self._running or self._stopping) and self.outcome is None:
             effects += self.expire(OUT_OF_TOKENS if self._waiting else "nothing was left to do")
         return effects
 
@@ -162,7 +167,9 @@ class Session:
         for name in names:
             if name in self._running:
                 effects.append(Cancel(name))
-                del self._running[name]
+                reserved = self._running.pop(name)
+                if reserved and self.known[name].state != "waiting":
+                    self._stopping[name] = reserved
             self.known = heard(self.known, Aborted(name, self.known[name].tokens))
         self._waiting = deque(call for call in self._waiting if self._is_live(call.id))
         return effects
@@ -171,10 +178,10 @@ class Session:
         """Start what may run: each call of a round gets an equal share of what is left."""
         effects: list[Effect] = []
         while self._waiting and len(self._running) < self.limits.concurrency:
-            share = self._share()
-            if share is not None and share < self._least(self._waiting[0]):
+            call, share = self._waiting[0], self._share()
+            if share is not None and share < self.limits.least and not isinstance(call, Reward):
                 break
-            call = self._waiting.popleft()
+            self._waiting.popleft()
             path = self.known.path(call.id)[:-1] if isinstance(call, Step) else ()
             effects.append(Launch(call=call, path=tuple(path), max_tokens=share))
             self._running[call.id] = share or 0
@@ -186,10 +193,8 @@ class Session:
             return None
         if isinstance(self._waiting[0], Reward):
             return 0
-        spent = sum(s.tokens for s in self.known if s.id not in self._running)
-        left = self.limits.total_tokens - spent - sum(self._running.values())
+        reserved = self._running | self._stopping
+        spent = sum(s.tokens for s in self.known if s.id not in reserved)
+        left = self.limits.total_tokens - spent - sum(reserved.values())
         claims = sum(not isinstance(call, Reward) for call in self._waiting)
         return left // max(min(claims, left // self.limits.least), 1)
-
-    def _least(self, call: Call) -> int:
-        return 0 if isinstance(call, Reward) else self.limits.least

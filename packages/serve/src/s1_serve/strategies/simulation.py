@@ -27,7 +27,7 @@ def simulate(session: Session, script: Script, deadline: int | None = None) -> i
         nonlocal number
         for effect in effects:
             if isinstance(effect, Cancel):
-                session.hear(Aborted(effect.id, now - begun[effect.id]))
+                apply(session.hear(Aborted(effect.id, now - begun[effect.id])))
                 continue
             name, begun[effect.call.id] = effect.call.id, now
             number += 1

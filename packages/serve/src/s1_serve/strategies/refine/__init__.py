@@ -1,0 +1,1 @@
+"""Strategies that write prompts about earlier answers: combine, criticise, rank, hand on."""

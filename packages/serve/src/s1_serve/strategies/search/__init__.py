@@ -1,0 +1,1 @@
+"""Searches over steps of thinking, which a verifier that scores steps leads."""

@@ -1,0 +1,196 @@
+"""Rounds of steps: draw one for each parent, have all scored, choose the parents of the next.
+
+What beam search, DVTS, REBASE and particles share; each says which steps go on (`Rule.following`).
+The last round thinks to its end. Where the verifier says nothing of a whole round, what is open is
+thought to its end without it, and a plain majority votes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from s1_core.errors import UserError
+from s1_serve.strategies import ballots
+from s1_serve.strategies.calls import Step
+from s1_serve.strategies.known import Known, Sample
+from s1_serve.strategies.parameters import check_counts, check_one_of
+from s1_serve.strategies.policy import Choice, Decision
+from s1_serve.strategies.rounds import awaited
+from s1_serve.strategies.verified import contest
+from s1_serve.strategies.verifiers.reward import AGGREGATES
+from s1_serve.strategies.verifiers.verifier import Verifier, is_share, judged
+
+VOTES = ("best", "weighted")
+Parents = tuple[str | None, ...]
+
+
+class Rule(Protocol):
+    """The parameters that all searches have, and how one chooses what goes on."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def step_tokens(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def aggregate(self) -> str: ...
+    @property
+    def vote(self) -> str: ...
+    @property
+    def verifier(self) -> Verifier: ...
+
+    def following(self, grown: Grown) -> Parents:
+        """Name the parent of each step of the next round; none ends the search."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """What a search has come to after a round; a score is that of the whole path."""
+
+    known: Known
+    number: int
+    """Of the round that has ended, from 0."""
+    rounds: tuple[tuple[str, ...], ...]
+    """The steps of every round so far."""
+    scores: dict[str, float]
+    """By step; those of which the verifier said nothing are left out."""
+
+    @property
+    def newest(self) -> tuple[str, ...]:
+        """Name the steps of the last round."""
+        return self.rounds[-1]
+
+    @property
+    def num_finished(self) -> int:
+        """Count the paths that have come to their answer by this round; later ones are no matter.
+
+        A search is played anew at every decision, and must choose as it did.
+        """
+        return sum(self.known[name].has_answered for names in self.rounds for name in names)
+
+    @property
+    def open(self) -> list[str]:
+        """Name those of the last round that can go on, in their order."""
+        return [name for name in self.newest if goes_on(self.known[name])]
+
+    def ranked(self, names: Sequence[str]) -> list[str]:
+        """Sort by score, the best first; of equals the first; without a score is worst."""
+        return sorted(names, key=lambda name: -self.scores.get(name, -1.0))
+
+
+def check(rule: Rule) -> None:
+    """Refuse parameters out of range, and a verifier that cannot lead a search.
+
+    Raises:
+        UserError: naming the first one.
+    """
+    check_counts(n=rule.n, step_tokens=rule.step_tokens)
+    check_counts(most=256, depth=rule.depth)
+    check_one_of(tuple(AGGREGATES), aggregate=rule.aggregate)
+    check_one_of(VOTES, vote=rule.vote)
+    if not rule.verifier.scores_steps:
+        raise UserError(
+            f"{rule.name} needs a verifier that scores steps: name a reward or process verifier"
+        )
+
+
+def decide(known: Known, rule: Rule) -> Decision:
+    """Play the rounds that have been, and say what is next."""
+    parents: Parents = (None,) * rule.n
+    rounds: list[tuple[str, ...]] = []
+    num_drawn, is_last = 0, rule.depth == 1
+    for number in range(rule.depth):
+        steps = _steps(rule, number, parents, num_drawn, is_last)
+        names = tuple(step.id for step in steps)
+        rounds.append(names)
+        if waiting := awaited(known, steps) or _judging(known, rule, names):
+            return waiting
+        scores = _scores(known, rule, [name for names in rounds for name in names])
+        grown = Grown(known=known, number=number, rounds=tuple(rounds), scores=scores)
+        if is_last or not grown.open:
+            break
+        is_mute = not any(name in scores for name in names)
+        parents = tuple(grown.open) if is_mute else rule.following(grown)
+        if not parents:
+            break
+        num_drawn += len(names)
+        is_last = is_mute or number + 2 == rule.depth
+    return Decision(answer=best(known, rule))
+
+
+def best(known: Known, rule: Rule) -> Choice | None:
+    """Choose among the finished paths by score, or by a vote with scores as weights."""
+    entered = contest.contestants(known)
+    found = _scores(known, rule, contest.ids(entered))
+    scored = contest.scored(entered, found)
+    if not scored:
+        return contest.unjudged(entered)
+    if rule.vote == "weighted" and any(sample.result.vote is not None for sample in scored):
+        why = f"{len(scored)} finished paths voted with their scores"
+        choice = ballots.elect(scored, why, weight=lambda sample: found[sample.id])
+        assert choice is not None
+    else:
+        winner = contest.best(scored, found)
+        why = f"the best score of {len(scored)} finished paths, {found[winner.id]:.3g}"
+        choice = Choice(id=winner.id, why=why)
+    return contest.marked(choice, found, entered)
+
+
+def goes_on(sample: Sample) -> bool:
+    """Say whether a step has ended where thinking has not."""
+    return sample.is_finished and sample.result.end == "open"
+
+
+def stands(sample: Sample) -> bool:
+    """Say whether a step goes on or has come to an answer; one that was cut has done neither."""
+    return goes_on(sample) or bool(sample.has_answered and sample.result.answer.strip())
+
+
+def _steps(
+    rule: Rule, number: int, parents: Parents, num_drawn: int, is_last: bool
+) -> tuple[Step, ...]:
+    return tuple(
+        Step(
+            id=f"{number}/{place}",
+            index=num_drawn + place,
+            parent=parent,
+            max_tokens=rule.step_tokens,
+            ends_thinking=is_last,
+        )
+        for place, parent in enumerate(parents)
+    )
+
+
+def _judging(known: Known, rule: Rule, names: Sequence[str]) -> Decision | None:
+    """Have the steps scored that came to something; None once that is done."""
+    targets = [name for name in names if known[name].is_finished]
+    judging = judged(known, rule.verifier, targets)
+    if judging.missing and not known.is_closed:
+        return Decision(start=judging.missing)
+    return None if judging.is_complete else Decision()
+
+
+def _scores(known: Known, rule: Rule, names: Sequence[str]) -> dict[str, float]:
+    """Aggregate the scores of the steps of each path; what is no share from 0 to 1 is left out."""
+    found: dict[str, float] = {}
+    for name in names:
+        steps = rule.verifier.steps(known, name)
+        if not steps:
+            continue
+        score = AGGREGATES[rule.aggregate](steps)
+        if is_share(score):
+            found[name] = score
+    return found
+
+
+def logit(share: float, margin: float = 1e-7) -> float:
+    """Give the log odds of a share, which is kept off 0 and 1."""
+    share = min(max(share, margin), 1 - margin)
+    return math.log(share / (1 - share))

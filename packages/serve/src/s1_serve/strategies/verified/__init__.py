@@ -1,0 +1,1 @@
+"""Strategies in which somebody judges the samples, or the samples judge themselves."""

@@ -1,0 +1,64 @@
+"""Best of N: a verifier scores N samples, and the best one answers (arXiv 2408.03314, 2110.14168).
+
+`weighted` sums the scores of equal answers and takes the best member of the heaviest answer
+(weighted best of N).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from s1_serve.strategies import ballots
+from s1_serve.strategies.known import Known
+from s1_serve.strategies.parameters import MOST_CALLS, check_counts, given
+from s1_serve.strategies.policy import Choice, Decision
+from s1_serve.strategies.rounds import drawn
+from s1_serve.strategies.verified import contest
+from s1_serve.strategies.verifiers.verifier import Verifier, judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfN:
+    """Draw `n` samples, have each judged `votes` times, answer with the best."""
+
+    name: ClassVar[str] = "best-of-n"
+    watches: ClassVar[bool] = False
+    ignores_order: ClassVar[bool] = True
+
+    n: int = 8
+    """Samples."""
+    votes: int = 1
+    """Independent verdicts on each; their mean is its score."""
+    weighted: bool = False
+    """Sum the scores of equal answers instead of taking the single best sample."""
+    verifier: Verifier = given()
+
+    def __post_init__(self) -> None:
+        check_counts(n=self.n)
+        check_counts(most=64, votes=self.votes)
+        check_counts(most=MOST_CALLS, **{"n * votes": self.n * self.votes})
+
+    def decide(self, known: Known) -> Decision:
+        if waiting := drawn(known, self.n):
+            return waiting
+        judging = judged(known, self.verifier, contest.ids(contest.contestants(known)), self.votes)
+        if judging.missing:
+            return Decision(start=judging.missing)
+        return Decision(answer=self.best(known))
+
+    def best(self, known: Known) -> Choice | None:
+        entered = contest.contestants(known)
+        found = contest.scores(judged(known, self.verifier, contest.ids(entered), self.votes))
+        compared = contest.scored(entered, found)
+        if not compared:
+            return contest.unjudged(entered)
+        if self.weighted and any(sample.result.vote is not None for sample in compared):
+            why = f"{len(compared)} samples voted with their scores"
+            choice = ballots.elect(compared, why, weight=lambda sample: found[sample.id])
+            assert choice is not None
+        else:
+            winner = contest.best(compared, found)
+            score = f"{found[winner.id]:.3g}"
+            choice = Choice(id=winner.id, why=f"the best score of {len(compared)}, {score}")
+        return contest.marked(choice, found, entered)

@@ -1,0 +1,76 @@
+"""Who competes for being the answer, what was said of them, and who of them wins.
+
+Pure. Those compete who gave an answer that votes, or a text that came to its end; where there are
+none, all who are finished. Ties go to the shorter sample, then to the one asked for first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from s1_serve.strategies import ballots
+from s1_serve.strategies.known import Known, Sample
+from s1_serve.strategies.policy import Choice
+from s1_serve.strategies.verifiers.verifier import Judged
+
+MUTE = "the verifier gave no verdict"
+
+
+def contestants(known: Known, samples: Iterable[Sample] | None = None) -> list[Sample]:
+    """List who competes, in the order in which they were asked for."""
+    finished = known.answered if samples is None else list(samples)
+    return [sample for sample in finished if _is_whole(sample)] or finished
+
+
+def ids(samples: Iterable[Sample]) -> list[str]:
+    """Name samples."""
+    return [sample.id for sample in samples]
+
+
+def scores(judging: Judged) -> dict[str, float]:
+    """Give the mean verdict on each sample; those without one are left out."""
+    means = {target: judging.mean(target) for target in judging.verdicts}
+    return {target: mean for target, mean in means.items() if mean is not None}
+
+
+def scored(samples: Iterable[Sample], found: Mapping[str, float]) -> list[Sample]:
+    """List the samples that have a score."""
+    return [sample for sample in samples if sample.id in found]
+
+
+def by_answer(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """Group samples by their answers; one without a vote is an answer of its own."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(_form(sample), []).append(sample)
+    return groups
+
+
+def best(samples: Sequence[Sample], found: Mapping[str, float]) -> Sample:
+    """Give the sample with the highest score; of equals the shortest, then the first."""
+    return min(samples, key=lambda sample: (-found[sample.id], sample.tokens))
+
+
+def marked(choice: Choice, found: Mapping[str, float], entered: Sequence[Sample]) -> Choice:
+    """Add the scores to a choice; it is degraded where some contestants have none."""
+    mute = sum(sample.id not in found for sample in entered)
+    if not mute:
+        return replace(choice, scores=dict(found))
+    why = f"{choice.why}; {MUTE} on {mute} of {len(entered)}"
+    return replace(choice, scores=dict(found), why=why, is_degraded=True)
+
+
+def unjudged(entered: Sequence[Sample]) -> Choice | None:
+    """Choose where the verifier said nothing at all."""
+    return ballots.fallback(entered, MUTE)
+
+
+def _form(sample: Sample) -> str:
+    return f"vote:{sample.result.vote}" if sample.result.vote is not None else f"id:{sample.id}"
+
+
+def _is_whole(sample: Sample) -> bool:
+    if sample.result.vote is not None:
+        return True
+    return bool(sample.result.answer.strip()) and sample.result.finish_reason != "length"
