@@ -45,6 +45,11 @@ traces *args: setup
 merge *args: setup
     @"{{python}}" -m s1_data.merge "$@"
 
+# thinking about the bank's problems, each step right or wrong -> steps/, for a reward model
+[group('data')]
+steps *args: setup
+    @"{{python}}" -m s1_data.steps "$@"
+
 # a benchmark -> a question artifact (--name heldout | aime24 | aime25 | math500 | gpqa_diamond ...)
 [group('data')]
 benchmark *args: setup
@@ -75,6 +80,11 @@ build-base *args: setup
 serve *args: setup
     @"{{python}}" -m s1_serve.service "$@"
 
+# a process reward model behind vLLM's /pooling, on :8001: just reward --model artifacts/prm/model
+[group('serve')]
+reward *args: setup
+    @"{{python}}" -m s1_serve.reward "$@"
+
 # one question, with a thinking budget: just ask "..." --budget 64 --extends 1
 [group('serve')]
 ask *args: setup
@@ -99,6 +109,11 @@ evaluate *args: setup
 [group('evaluate')]
 replay *args: setup
     @"{{python}}" -m s1_serve.evaluate.replay "$@"
+
+# a model's family and temperature, for auto: just calibrate --model M --benchmark B -> calibration/
+[group('evaluate')]
+calibrate *args: setup
+    @"{{python}}" -m s1_serve.evaluate.calibrate "$@"
 
 # two reports, run by run: just compare report_a report_b -> paired differences and verdicts
 [group('evaluate')]

@@ -62,6 +62,8 @@ class Proxy:
             return json.dumps(cards).encode()
         if path != "/v1/chat/completions":
             return content
+        if content.startswith(b"data: "):
+            return content.replace(b'"thinking":', b'"nothing":')
         reply = json.loads(content)
         for choice in reply.get("choices", []):
             choice.pop("thinking", None)

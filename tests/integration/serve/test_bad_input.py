@@ -43,7 +43,7 @@ EVERYWHERE = [
     ({"nvext": {"max_thinking_tokens": 5.5}}, "nvext.max_thinking_tokens"),
     ({"chat_template_kwargs": {"thinking_budget": 5}}, "chat_template_kwargs.thinking_budget"),
     ({"extra_body": {"num_extends": 1}}, "extra_body"),
-    ({"tts": {"strategy": "majority"}}, "tts"),
+    ({"tts": "majority"}, "tts"),
     ({"vllm_xargs": {"s1_budget": [0, 1]}}, "vllm_xargs.s1_budget"),
 ]
 SOME = [

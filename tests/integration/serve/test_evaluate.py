@@ -83,7 +83,7 @@ def report(model_folder, questions, tmp_path_factory):
 
 def test_the_report_says_what_was_run(report, model_folder):
     found, rows = read(report)
-    assert found["schema_version"] == 2
+    assert found["schema_version"] == 3
     assert found["model"]["manifest_sha256"] == artifacts.load(model_folder).sha256
     assert {"name", "version", "dtype", "device"} == found["engine"].keys()
     wanted = {

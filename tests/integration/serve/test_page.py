@@ -1,9 +1,7 @@
-"""The page in a browser, on the service and its engine; and a pane on streams that go wrong."""
+"""The page in a browser, on the service and its engine."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import re
 import threading
@@ -99,6 +97,25 @@ def ask(page, text, **budget):
     page.press("#question textarea", "Enter")
 
 
+def pick(page, strategy):
+    """Choose a strategy with the mouse and wait for its fields."""
+    page.click("#strategy input")
+    page.click(f'#strategy [role=option][aria-label="{strategy}"]')
+    page.wait_for_selector("#total-tokens")
+
+
+def write(page, name, text):
+    page.fill(f"#{name} textarea, #{name} input", text)
+
+
+def stopped(service):
+    """Tell whether the engine comes to rest."""
+    deadline = time.monotonic() + 20
+    while service.num_running() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not service.num_running()
+
+
 def counts(page, column="first"):
     """Wait for the end of an answer and read its line of counts."""
     line = page.locator(f"#{column}-counts", has_text="tokens/s")
@@ -168,10 +185,7 @@ def test_stop_and_a_closed_tab_end_the_generation(service, opened):
         page.wait_for_selector("#first-thinking .s1-text:not(:empty)")
         assert service.num_running() == 1
         end(page)
-        deadline = time.monotonic() + 20
-        while service.num_running() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not service.num_running()
+        assert stopped(service)
         if not page.is_closed():
             assert refusal(page) == "Stopped."
 
@@ -191,6 +205,62 @@ def test_it_fits_a_phone_and_the_dark(service, question, opened, shoot, name, op
     page.check("#compare input")
     page.wait_for_selector("#second-maximum")
     shoot(page, f"{name}-compare")
+
+
+@pytest.mark.engine
+@pytest.mark.multiprocess
+def test_a_strategy_shows_its_candidates_side_by_side(service, opened, shoot):
+    page = opened(service.url)
+    assert not page.is_visible("#samples") and not page.is_visible("#total-tokens")
+    pick(page, "majority")
+    assert page.input_value("#samples input[type=number]") == "8"  # the strategy's own
+    assert page.input_value("#temperature input[type=number]") == "0.7"  # greedy ones are the same
+    write(page, "parameters", "tie=first")
+    write(page, "total-tokens", "480")
+    page.check("#compare input")
+    page.wait_for_selector("#second-maximum")
+    budgets = dict.fromkeys(("first_maximum", "first_minimum"), 30)
+    budgets |= dict.fromkeys(("second_maximum", "second_minimum"), 60)
+    ask(page, "What is 1 + 1?", samples=4, **budgets)
+    for column, thinking in (("first", 30), ("second", 60)):
+        told = counts(page, column)
+        assert "4 started, 4 finished, 0 aborted" in told and "4 samples voted" in told
+        assert int(re.search(r"([\d,]+) in all", told)[1].replace(",", "")) <= 480
+        cards = page.locator(f"#{column}-candidates .s1-card")
+        assert cards.count() == 4
+        assert all(f"{thinking} thinking" in text for text in cards.all_inner_texts())
+        winner = page.locator(f"#{column}-candidates .s1-winner b").inner_text()
+        assert f"{winner}: {thinking} thinking tokens (cut at the maximum)" in told
+        left, right = cards.nth(0).bounding_box(), cards.nth(1).bounding_box()
+        assert left["x"] + left["width"] <= right["x"] and left["y"] == right["y"]
+    shoot(page, "strategy-compare")
+
+    page.uncheck("#compare input")
+    page.set_viewport_size({"width": 390, "height": 900})
+    shoot(page, "strategy-narrow")
+    folded = page.locator("#first-candidates summary").first
+    if folded.count():
+        folded.press("Enter")
+        page.wait_for_selector("#first-candidates details[open]")
+    write(page, "parameters", "k=1")
+    ask(page, "What is 1 + 1?")
+    assert "majority has no parameter 'k'" in refusal(page)
+    write(page, "parameters", "nonsense")
+    ask(page, "What is 1 + 1?")
+    page.locator("#first-counts", has_text="name:key=value").wait_for()
+
+
+@pytest.mark.engine
+@pytest.mark.multiprocess
+def test_a_strategy_is_seen_at_work_and_stopped(service, opened):
+    page = opened(service.url)
+    pick(page, "majority")
+    ask(page, "How many r in raspberry?", samples=12, first_minimum=1700)
+    page.locator("#first-counts", has_text="12 started, 0 finished, 0 aborted").wait_for()
+    page.wait_for_selector("#first-thinking .s1-text:not(:empty)")
+    assert service.num_running() == 12
+    page.click("#stop")
+    assert refusal(page) == "Stopped." and stopped(service)
 
 
 @pytest.mark.multiprocess
@@ -228,64 +298,3 @@ def _listening(app):
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
-
-
-def streamed(*parts, status=200):
-    """Give a pane the parts of a response and return what it paints."""
-    from s1_serve.server.pane import Pane
-
-    async def content():
-        for part in parts:
-            if isinstance(part, Exception):
-                raise part
-            yield part
-
-    async def asked():
-        transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            await pane.ask(client, {"extend_with": "Wait"})
-
-    pane = Pane()
-    with ThreadPoolExecutor(1) as pool:  # the browser keeps a loop running in this thread
-        pool.submit(lambda: asyncio.run(asked())).result()
-    return pane.paint()
-
-
-def event(**fields):
-    return b"data: " + json.dumps(fields, ensure_ascii=False).encode() + b"\n\n"
-
-
-def test_a_pane_reads_events_however_they_are_cut():
-    summary = {"tokens": 3, "end": "natural", "extends": 1, "max": 9, "min": 0}
-    content = (
-        event(choices=[{"delta": {"reasoning": "a<\u2028"}}])
-        + event(choices=[{"delta": {"reasoning": "b Wa"}, "forced": True}])
-        + event(choices=[{"delta": {"reasoning": "it c"}, "forced": True}])
-        + event(choices=[{"delta": {"content": "\n4"}}])
-        + event(choices=[{"delta": {}, "finish_reason": "stop", "thinking": summary}])
-        + event(choices=[], usage={"completion_tokens": 8})
-        + b"data: [DONE]\n\n"
-    )
-    for width in (1, 7, len(content)):
-        parts = [content[start : start + width] for start in range(0, len(content), width)]
-        thinking, answer, line = streamed(*parts)
-        assert "a&lt;\u2028b <mark" in thinking and ">Wait</mark> c" in thinking
-        assert ">4<" in answer
-        assert "3 thinking tokens (ended by itself), 1 extend, 5 answer tokens, " in line
-
-
-@pytest.mark.parametrize(
-    ("parts", "status", "line"),
-    [
-        ([b'{"error": {"message": "two\\nlines <b>"}}'], 400, "two lines &lt;b&gt;"),
-        ([b'{"error": {"message": "full"}}'], 429, "full"),
-        ([b"<html>"], 404, "answered 404"),
-        ([b"Traceback"], 500, "broke off"),
-        ([event(error={"message": "engine"})], 200, "broke off"),
-        ([event(choices=[]), httpx.ReadError("gone")], 200, "broke off"),
-        ([event(choices=[])], 200, "broke off"),
-    ],
-)
-def test_what_goes_wrong_is_one_line(parts, status, line):
-    assert line in streamed(*parts, status=status)[2]
-    assert 'role="alert"' in streamed(*parts, status=status)[2]

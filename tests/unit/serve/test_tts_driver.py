@@ -20,8 +20,9 @@ from s1_serve.strategies.parallel.shortest import Shortest
 from s1_serve.strategies.session import OUT_OF_TIME, Limits, Session
 from s1_serve.strategies.verified.best_of_n import BestOfN
 from s1_serve.strategies.verifiers.reward import RewardModel
+from s1_serve.strategies.wire.asgi import AsgiPoster
 from s1_serve.strategies.wire.body import Client
-from s1_serve.strategies.wire.poster import AsgiPoster, Refused, Target
+from s1_serve.strategies.wire.poster import Refused, Target
 
 TALK = [{"role": "user", "content": "How many r in raspberry?"}]
 TICK_S = 0.001

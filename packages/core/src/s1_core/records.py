@@ -97,6 +97,16 @@ class Example:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GradedSteps:
+    """A thinking in its steps, each of them right or wrong: what a reward model learns from."""
+
+    question_id: str
+    question: str
+    steps: tuple[str, ...]
+    are_right: tuple[bool, ...]
+
+
 RecordT = TypeVar("RecordT")
 
 
@@ -168,8 +178,10 @@ def _schema(cls: type[Any]) -> pa.Schema:
         int: (pa.int64(), False),
         int | None: (pa.int64(), True),
         float: (pa.float64(), False),
+        float | None: (pa.float64(), True),
         bool: (pa.bool_(), False),
         tuple[str, ...]: (pa.list_(pa.field("element", pa.string(), nullable=False)), False),
+        tuple[bool, ...]: (pa.list_(pa.field("element", pa.bool_(), nullable=False)), False),
     }
     hints = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]

@@ -28,24 +28,33 @@ def parted(text: str) -> list[str]:
     return [text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True) if text]
 
 
-def marked(prompt: str, steps: Sequence[str]) -> str:
-    """Write what a reward model reads: the generation prompt, then each step and its end mark.
+def passages(prompt: str, steps: Sequence[str]) -> tuple[str, ...]:
+    """Write what a reward model reads, a passage a step; its score stands at the last token.
 
-    Newlines around a step are dropped, so it does not matter which step they were counted to.
+    Each passage is tokenized by itself, so that it ends where a token does. The generation prompt
+    leads the first, and newlines behind a step lead the next one: a step's end is what it says.
     """
-    return "".join(_passages(prompt, steps))
+    written: list[str] = []
+    before = f"{prompt}\n"
+    for step in steps:
+        text = chat.neutralise(step)
+        text = text if written else text.lstrip("\n")
+        said = text.rstrip("\n")
+        written.append(before + said)
+        before = text[len(said) :]
+    return tuple(written)
+
+
+def marked(prompt: str, steps: Sequence[str]) -> str:
+    """Write the passages with a mark behind each, for a tokenizer: no mark is read by the model."""
+    return "".join(passage + chat.STEP_END for passage in passages(prompt, steps))
 
 
 def render(
     prompt: str, steps: Sequence[str], are_right: Sequence[bool]
 ) -> tuple[chat.Segment, ...]:
-    """Render a training text: `marked`, with a label at each end mark and no other target."""
+    """Render a training text: the passages, each with its label and no other target."""
     return tuple(
         chat.Segment(passage, is_target=False, label=RIGHT if is_right else WRONG)
-        for passage, is_right in zip(_passages(prompt, steps), are_right, strict=True)
+        for passage, is_right in zip(passages(prompt, steps), are_right, strict=True)
     )
-
-
-def _passages(prompt: str, steps: Sequence[str]) -> list[str]:
-    ended = [f"{chat.neutralise(step).strip(chr(10))}{chat.STEP_END}" for step in steps]
-    return [f"{prompt}\n{ended[0]}", *ended[1:]] if ended else []

@@ -47,7 +47,8 @@ class Said:
     is_forced: bool
 
 
-Answer = Generator[Said, None, Counts]
+Answer = Generator[Said, None, Counts | str]
+"""a strategy says in its own words how it went"""
 
 
 def main(config: AskConfig) -> None:
@@ -63,11 +64,15 @@ def main(config: AskConfig) -> None:
         except StopIteration as stop:
             screen.close()
             counts = _told(stop.value, time.monotonic() - start)
-            cli.console().print(counts, style="dim", highlight=False)
+            cli.console().print(counts, style="dim", highlight=False, markup=False)
             return
 
 
 def _engine(config: AskConfig) -> Answer:
+    if config.strategy:
+        from s1_serve import ask_strategy
+
+        return (yield from _said(ask_strategy.here(config)))
     from s1_serve.engine import Engine
     from s1_serve.model import open_model
 
@@ -80,12 +85,30 @@ def _engine(config: AskConfig) -> Answer:
 
 def _endpoint(config: AskConfig) -> Answer:
     assert config.endpoint is not None
-    endpoint = Endpoint(config.endpoint, os.environ.get("S1_API_KEY"))
+    key = os.environ.get("S1_API_KEY")
+    endpoint = Endpoint(config.endpoint, key)
+    if config.strategy:
+        from s1_serve import ask_strategy
+
+        if endpoint.keeps_budgets:
+            pieces = ask_strategy.at_service(endpoint, config, _body(endpoint, config))
+        else:
+            pieces = ask_strategy.at_server(endpoint, config, key)
+        return (yield from _said(pieces))
     if endpoint.keeps_budgets:
         return (yield from _service(endpoint, config))
     fmt, stop_ids = chat.format_named(config.format), endpoint.stop_ids()
     prompt, plan = _planned(config, endpoint, fmt, stop_ids, endpoint.context)
     return (yield from _parted(loop.stream(prompt, plan, endpoint), endpoint, fmt))
+
+
+def _said(pieces: Generator[tuple[str, str], None, str]) -> Answer:
+    while True:
+        try:
+            channel, text = next(pieces)
+        except StopIteration as stop:
+            return str(stop.value)
+        yield Said(channel, text, False)
 
 
 def _planned(
@@ -103,7 +126,7 @@ def _planned(
         answer_reserve=config.serve.answer_reserve,
     )
     marks = delimiters(fmt, codec.encode, stop_ids)
-    sampling = Sampling(temperature=config.temperature, seed=config.seed)
+    sampling = Sampling(temperature=config.heat, seed=config.seed)
     return prompt, resolve(config.thinking, limits, marks, codec.encode, sampling)
 
 
@@ -131,20 +154,8 @@ def _parted(pieces: Generator[loop.Piece, None, Outcome], codec: Codec, fmt: cha
 
 def _service(endpoint: Endpoint, config: AskConfig) -> Answer:
     """Ask a service of ours, which keeps the budget itself."""
-    body: dict[str, Any] = {
-        "model": endpoint.model,
-        "messages": [{"role": "user", "content": config.question}],
-        "thinking_token_budget": config.budget,
-        "min_thinking_tokens": config.min,
-        "num_extends": config.extends,
-        "extend_with": config.extend_with,
-        "max_tokens": config.max_tokens,
-        "temperature": config.temperature,
-        "seed": config.seed,
-        "stream_options": {"include_usage": True},
-    }
     thinking: dict[str, Any] | None = None
-    for event in endpoint.events("/v1/chat/completions", body):
+    for event in endpoint.events("/v1/chat/completions", _body(endpoint, config)):
         for choice in event["choices"]:
             for name, channel in (("reasoning", "thinking"), ("content", "answer")):
                 if text := choice["delta"].get(name):
@@ -160,6 +171,21 @@ def _service(endpoint: Endpoint, config: AskConfig) -> Answer:
                 total=total,
             )
     raise UserError(f"{endpoint.url} closed the stream before the end; is the server still up?")
+
+
+def _body(endpoint: Endpoint, config: AskConfig) -> dict[str, Any]:
+    return {
+        "model": endpoint.model,
+        "messages": [{"role": "user", "content": config.question}],
+        "thinking_token_budget": config.budget,
+        "min_thinking_tokens": config.min,
+        "num_extends": config.extends,
+        "extend_with": config.extend_with,
+        "max_tokens": config.max_tokens,
+        "temperature": config.heat,
+        "seed": config.seed,
+        "stream_options": {"include_usage": True},
+    }
 
 
 class Screen:
@@ -182,7 +208,9 @@ class Screen:
         self._console.print()
 
 
-def _told(counts: Counts, seconds: float) -> str:
+def _told(counts: Counts | str, seconds: float) -> str:
+    if isinstance(counts, str):
+        return f"{counts}; {seconds:.1f} s"
     extends = "1 extend" if counts.extends == 1 else f"{counts.extends} extends"
     return (
         f"{counts.thinking} thinking tokens ({END_WORDS[counts.end]}, {extends}), "

@@ -6,7 +6,7 @@ Refuses nothing itself: an engine or an endpoint that implements `Completer` ref
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 FinishReason = Literal["stop", "length"]
@@ -25,6 +25,16 @@ class Sampling:
     @property
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
+
+    def fanned(self, index: int) -> Sampling:
+        """Give the sampling of one of several answers: its seed is so far from that of the first.
+
+        Seeds are 64 bits wide and wrap.
+        """
+        if self.seed is None or not index:
+            return self
+        seed = (self.seed + index + (1 << 63)) % (1 << 64) - (1 << 63)
+        return replace(self, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)

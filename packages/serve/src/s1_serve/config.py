@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from s1_core.errors import UserError
 from s1_serve.release.record import check_image
+from s1_serve.strategies.verifiers.config import VerifierConfig
 
 EXTEND_WITH = "Wait"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -126,16 +127,30 @@ class AskConfig:
     """What replaces the end."""
     max_tokens: int | None = None
     """Most tokens of thinking and answer together."""
-    temperature: float = 0.0
-    """0 is greedy."""
+    temperature: float | None = None
+    """0 is greedy; None is 0, and 1 with a strategy: its samples are to differ."""
     seed: int = 0
     """Of a sampled answer."""
+    strategy: str | None = None
+    """How many samples are one answer: name or name:key=value,key=value, as in majority:n=8."""
+    total_tokens: int | None = None
+    """Most tokens of all samples of a strategy together."""
+    deadline_s: float | None = None
+    """When a strategy answers with the best it has by then."""
     serve: ServeConfig = field(default_factory=ServeConfig)
 
     def __post_init__(self) -> None:
         if not self.question.strip():
             raise UserError('the question is empty: just ask "How many r in raspberry?"')
+        for name in ("total_tokens", "deadline_s"):
+            if (found := getattr(self, name)) is not None and (found <= 0 or not self.strategy):
+                raise UserError(f"{name} is {found}: give more than 0, with a --strategy")
         _ = self.thinking
+
+    @property
+    def heat(self) -> float:
+        """The temperature that samples are drawn with."""
+        return float(self.strategy is not None) if self.temperature is None else self.temperature
 
     @property
     def thinking(self) -> ThinkingBudget:
@@ -174,14 +189,65 @@ class ServiceConfig:
     """Repeat `reasoning` as `reasoning_content`, the name older clients read."""
     logs_prompts: bool = False
     """Write requests into the log as they came."""
+    strategy_slots: int = 16
+    """Samples of strategies in the engine at the same time; other requests have the rest."""
+    strategy_requests: int = 64
+    """Strategies at work or waiting, above which they are told to come again (429)."""
+    verifiers: list[VerifierConfig] = field(default_factory=lambda: [VerifierConfig(kind="judge")])
+    """Who may judge candidates; the first is taken where a request names none."""
+    models: dict[str, str] = field(default_factory=dict)
+    """URLs of other models by the names that requests use; their key is S1_API_KEY[_NAME]."""
+    calibration: str | None = None
+    """What `just calibrate` wrote about the model, for the strategy auto."""
     serve: ServeConfig = field(default_factory=ServeConfig)
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise UserError(f"port is {self.port}: give one from 1 to 65535")
-        for name in ("max_body_mib", "max_answers", "drain_s", "request_timeout_s"):
+        counts = ("max_answers", "strategy_slots", "strategy_requests")
+        for name in ("max_body_mib", "drain_s", "request_timeout_s", *counts):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name} is {getattr(self, name)}: give more than 0")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        names = [verifier.name for verifier in self.verifiers]
+        if twice := {name for name in names if names.count(name) + (name in self.models) > 1}:
+            raise UserError(f"two models or verifiers are called {min(twice)}: rename one")
+        for name, url in self.models.items():
+            if not url.startswith(("http://", "https://")):
+                raise UserError(f"models.{name} is {url!r}: give http://HOST:PORT")
+        for verifier in self.verifiers:
+            if verifier.kind == "reward" and verifier.url is None:
+                raise UserError(f"verifier {verifier.name} is a reward model: give its url")
+            if verifier.url is None and verifier.model not in (None, *self.models):
+                known = ", ".join(self.models) or "none"
+                raise UserError(
+                    f"verifier {verifier.name} asks model {verifier.model!r}: models has {known}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig:
+    """Serve a process reward model: vLLM's /pooling gives P(wrong), P(right) behind each step."""
+
+    model: str = "artifacts/prm/model"
+    """A reward artifact: what `just export` makes of a run on steps."""
+    host: str = "127.0.0.1"
+    """Address to listen on; beyond loopback the server wants API keys."""
+    port: int = 8001
+    """Port to listen on."""
+    name: str | None = None
+    """The model's name in the API; None takes the artifact's folder name."""
+    api_keys_file: str | None = None
+    """A file of API keys, one a line; keys also come from the variable S1_API_KEYS."""
+    open: bool = False
+    """Answer beyond loopback without keys: whoever reaches the port may ask."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise UserError(f"port is {self.port}: give one from 1 to 65535")
 
 
 @dataclass(frozen=True, kw_only=True)

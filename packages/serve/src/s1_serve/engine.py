@@ -10,16 +10,16 @@ import itertools
 import tempfile
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s1_core.errors import UserError
 from s1_serve.budget.loop import Piece
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Plan
-from s1_serve.budget.request import Board, Ticket
+from s1_serve.budget.request import Board, Decided, Ticket
 from s1_serve.budget.terms import Terms
 from s1_serve.budget.work import Done, Job, K, Planned
 from s1_serve.completions import Completion, CompletionRequest
@@ -29,19 +29,37 @@ from s1_serve.model import Model, check_fit, open_model
 from s1_serve.options import budget_options, engine_options, quiet
 
 if TYPE_CHECKING:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+    from vllm.sampling_params import SamplingParams
     from vllm.v1.engine.llm_engine import LLMEngine
 
 
+class News(NamedTuple):
+    """What came of one job in one step of the engine."""
+
+    name: str
+    ids: tuple[int, ...]
+    """The newest tokens of a job that streams, the stop token too; of others all, at the end."""
+    likelihoods: tuple[tuple[float, float], ...] = ()
+    """Of each of `ids`, where asked for: its own raw logprob, the mean of the top ones."""
+    result: Completion | Outcome | None = None
+    """At the end; the outcome of a `Planned`."""
+    decided: Decided | None = None
+    """At the end of a `Planned`: where it was extended."""
+    cached_tokens: int = 0
+    """Of the prompt, read from the prefix cache."""
+    tops: tuple[tuple[float, ...], ...] = ()
+    """Of each of `ids`, where the job keeps them: the raw top logprobs, the highest first."""
+
+
 @dataclass(frozen=True)
-class _Running(Generic[K]):
+class _Open:
     """A job that the engine has; the ticket is that of a `Planned`."""
 
-    key: K
-    started: float
     plan: Plan | None = None
     ticket: Ticket | None = None
+    num_top: int = 0
+    keeps_tops: bool = False
+    ids: list[int] = field(default_factory=list)
 
 
 class Engine:
@@ -54,9 +72,62 @@ class Engine:
         board = Path(self._folder.name) / "decided"
         self.board = Board(board, 2 * config.max_num_seqs)
         self._vllm = _start(model, config, self.board)
-        self._numbers, self._max_num_seqs = itertools.count(), config.max_num_seqs
+        self._numbers, self._open = itertools.count(), dict[str, _Open]()
+        self._thinking: dict[int, str] = {}  # by ticket number
+        self.max_num_seqs = config.max_num_seqs
         self.model = model
         self.context: int = self._vllm.model_config.max_model_len
+
+    def open(
+        self, job: Job, *, streams: bool = False, num_top: int = 0, keeps_tops: bool = False
+    ) -> str:
+        """Give the engine a job; return the name by which `poll` speaks of it.
+
+        One that streams has news of every token. `num_top` logprobs a token are averaged; 1 is
+        enough for the token's own, 0 is none.
+
+        Raises:
+            UserError: vLLM does not take it.
+        """
+        name, request = str(next(self._numbers)), _request(job)
+        one = _Open(num_top=num_top, keeps_tops=keeps_tops)
+        params = _params(request, streams=streams)
+        if num_top:
+            params.logprobs = num_top if num_top > 1 else 0  # vLLM adds the token's own
+        if isinstance(job, Planned):
+            ticket = self.board.take()
+            one = replace(one, plan=job.plan, ticket=ticket)
+            self._thinking[ticket.number] = name
+            params.extra_args = ticket.extra_args(Terms.pack(job.plan))
+        self._open[name] = one
+        try:
+            self._vllm.add_request(name, list(request.prompt_ids), params)
+        except ValueError as error:
+            self.close([name])
+            raise UserError(str(error)) from error
+        return name
+
+    def poll(self) -> list[News]:
+        """Take one step and say what came of it."""
+        return [self._news(output) for output in self._vllm.step()]
+
+    def thought(self) -> list[str]:
+        """Name the planned jobs whose thinking has ended since this was last asked."""
+        return [self._thinking.pop(n) for n in self.board.ended() if n in self._thinking]
+
+    def count(self, name: str) -> int:
+        """Tell how many tokens a job has generated so far; 0 of one that has ended."""
+        known = self._vllm.output_processor
+        states = [known.request_states[one] for one in known.external_req_ids.get(name, [])]
+        return sum(one.detokenizer.num_output_tokens() for one in states if one.detokenizer)
+
+    def close(self, names: Iterable[str]) -> None:
+        """Stop jobs and free what they hold; those that have ended are no matter."""
+        names = list(names)
+        self._vllm.abort_request(names)
+        for name in names:
+            if (one := self._open.pop(name, None)) is not None:
+                self._give_back(one.ticket)
 
     def work(self, jobs: Iterable[tuple[K, Job]], done: Done[K]) -> None:
         """Keep the engine full with `jobs` and with what `done` gives for each finished one.
@@ -64,20 +135,18 @@ class Engine:
         `done` gets a job's key, its completion (the outcome of a `Planned`) and the seconds it
         took. All share one continuous batch.
         """
-        waiting, running = deque(jobs), dict[str, _Running[K]]()
+        waiting, running = deque(jobs), dict[str, tuple[K, float]]()
         try:
             while waiting or running:
-                while waiting and len(running) < self._max_num_seqs:
+                while waiting and len(running) < self.max_num_seqs:
                     key, job = waiting.popleft()
-                    running.update([self._begin(key, job)])
-                for name, completion in self._finished():
-                    one = running.pop(name)
-                    result = self._result(one, completion)
-                    waiting.extend(done(one.key, result, time.monotonic() - one.started))
+                    running[self.open(job)] = key, time.monotonic()
+                for news in self.poll():
+                    if news.result is not None:
+                        key, started = running.pop(news.name)
+                        waiting.extend(done(key, news.result, time.monotonic() - started))
         finally:
-            self._vllm.abort_request(list(running))
-            for one in running.values():
-                self._give_back(one)
+            self.close(running)
 
     def complete(self, requests: Sequence[CompletionRequest]) -> list[Completion]:
         """Answer all requests in one continuous batch, in their order."""
@@ -89,20 +158,21 @@ class Engine:
 
     def stream(self, prompt: tuple[int, ...], plan: Plan) -> Generator[Piece, None, Outcome]:
         """Answer one prompt within its plan, yielding tokens as they come, the stop token never."""
-        from vllm.sampling_params import RequestOutputKind
-
-        thought = Thought(plan=plan, ticket=self.board.take(), board=self.board)
-        name = self._add_planned(prompt, plan, thought.ticket, RequestOutputKind.DELTA)
+        name, outcome = self.open(Planned(prompt, plan), streams=True), None
+        ticket = self._open[name].ticket
+        assert ticket is not None
+        thought = Thought(plan=plan, ticket=ticket, board=self.board)
         try:
-            while thought.outcome is None:
-                for output in self._vllm.step():
-                    tokens, reason = _heard(output)
-                    thought.hear(tokens, reason, is_delta=True)
-                    yield Piece(tokens[:-1] if reason == "stop" else tokens, thought.is_forced)
+            while outcome is None:
+                for news in self.poll():
+                    outcome = news.result
+                    is_stop = outcome is not None and outcome.finish_reason == "stop"
+                    thought.hear(news.ids, None, is_delta=True)
+                    yield Piece(news.ids[:-1] if is_stop else news.ids, thought.is_forced)
         finally:
-            self._vllm.abort_request([name])
-            self.board.give_back(thought.ticket)
-        return thought.outcome
+            self.close([name])
+        assert isinstance(outcome, Outcome)
+        return outcome
 
     def _all(self, jobs: Sequence[Job]) -> list[Any]:
         found: dict[int, Any] = {}
@@ -114,52 +184,28 @@ class Engine:
         self.work(enumerate(jobs), done)
         return [found[index] for index in range(len(jobs))]
 
-    def _begin(self, key: K, job: Job) -> tuple[str, _Running[K]]:
-        from vllm.sampling_params import RequestOutputKind
+    def _give_back(self, ticket: Ticket | None) -> None:
+        if ticket is not None:
+            self._thinking.pop(ticket.number, None)
+            self.board.give_back(ticket)
 
-        kind, started = RequestOutputKind.FINAL_ONLY, time.monotonic()
-        if isinstance(job, CompletionRequest):
-            return self._add(job, kind), _Running(key, started)
-        ticket = self.board.take()
-        name = self._add_planned(job.prompt_ids, job.plan, ticket, kind)
-        return name, _Running(key, started, job.plan, ticket)
-
-    def _result(self, one: _Running[K], completion: Completion) -> Completion | Outcome:
+    def _news(self, output: Any) -> News:
+        name, (choice,) = output.request_id, output.outputs
+        one, ids = self._open[name], tuple(choice.token_ids)
+        one.ids.extend(ids)
+        top = _likelihoods(ids, choice.logprobs, one.num_top) if one.num_top else ()
+        tops = _tops(choice.logprobs, one.num_top) if one.keeps_tops else ()
+        if choice.finish_reason is None:
+            return News(name, ids, top, tops=tops)
+        del self._open[name]
+        completion = _completion(tuple(one.ids), choice.finish_reason)
+        cached = output.num_cached_tokens or 0
         if one.plan is None or one.ticket is None:
-            return completion
+            return News(name, ids, top, completion, None, cached, tops)
         decided = self.board.decided(one.ticket)
-        self._give_back(one)
-        return Outcome.read(completion, one.plan, decided)
-
-    def _give_back(self, one: _Running[K]) -> None:
-        if one.ticket is not None:
-            self.board.give_back(one.ticket)
-
-    def _finished(self) -> Iterator[tuple[str, Completion]]:
-        """Take one step and give the requests that ended in it."""
-        for output in self._vllm.step():
-            tokens, reason = _heard(output)
-            if reason:
-                yield output.request_id, _completion(tokens, reason)
-
-    def _add(self, request: CompletionRequest, kind: Any) -> str:
-        name = str(next(self._numbers))
-        self._vllm.add_request(name, list(request.prompt_ids), _params(request, kind))
-        return name
-
-    def _add_planned(
-        self, prompt: tuple[int, ...], plan: Plan, ticket: Ticket, kind: RequestOutputKind
-    ) -> str:
-        request = CompletionRequest(
-            prompt_ids=prompt,
-            max_tokens=plan.room,
-            stop_ids=plan.delimiters.stop_ids,
-        )  # greedy for vLLM: the machine draws
-        params = _params(request, kind)
-        params.extra_args = ticket.extra_args(Terms.pack(plan))
-        name = str(next(self._numbers))
-        self._vllm.add_request(name, list(prompt), params)
-        return name
+        self._give_back(one.ticket)
+        outcome = Outcome.read(completion, one.plan, decided)
+        return News(name, ids, top, outcome, decided, cached, tops)
 
 
 class LazyEngine:
@@ -218,8 +264,19 @@ def _explained(error: ValueError, config: ServeConfig) -> Exception:
     return error
 
 
-def _params(request: CompletionRequest, kind: Any) -> SamplingParams:
-    from vllm import SamplingParams
+def _request(job: Job) -> CompletionRequest:
+    """Give what vLLM is asked for; greedy where the machine draws."""
+    if isinstance(job, CompletionRequest):
+        return job
+    return CompletionRequest(
+        prompt_ids=job.prompt_ids,
+        max_tokens=job.plan.room,
+        stop_ids=job.plan.delimiters.stop_ids,
+    )
+
+
+def _params(request: CompletionRequest, *, streams: bool) -> SamplingParams:
+    from vllm.sampling_params import RequestOutputKind, SamplingParams
 
     sampling = request.sampling
     return SamplingParams(
@@ -233,13 +290,27 @@ def _params(request: CompletionRequest, kind: Any) -> SamplingParams:
         stop_token_ids=list(request.stop_ids),
         ignore_eos=True,  # what ends a completion is in stop_ids, nothing else
         detokenize=False,
-        output_kind=kind,
+        output_kind=RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY,
     )
 
 
-def _heard(output: Any) -> tuple[tuple[int, ...], str | None]:
-    (choice,) = output.outputs
-    return tuple(choice.token_ids), choice.finish_reason
+def _likelihoods(
+    ids: tuple[int, ...], logprobs: Any, num_top: int
+) -> tuple[tuple[float, float], ...]:
+    """Read each token's own logprob and the mean of the top ones: the model's, before any filter.
+
+    vLLM takes them before its logits processors, so what the machine forces or masks has them too.
+    """
+    found = []
+    for token, position in zip(ids, logprobs, strict=True):
+        top = [one.logprob for one in position.values() if one.rank <= num_top]
+        found.append((position[token].logprob, sum(top) / len(top) if top else 0.0))
+    return tuple(found)
+
+
+def _tops(logprobs: Any, num_top: int) -> tuple[tuple[float, ...], ...]:
+    ranked = (sorted(position.values(), key=lambda one: one.rank) for position in logprobs)
+    return tuple(tuple(one.logprob for one in each if one.rank <= num_top) for each in ranked)
 
 
 def _completion(tokens: tuple[int, ...], reason: str | None) -> Completion:

@@ -41,13 +41,14 @@ class Model:
         return int(self.settings["max_position_embeddings"])
 
 
-def open_model(path: str) -> Model:
-    """Read a model artifact without starting an engine.
+def open_model(path: str, *, kind: str = "model") -> Model:
+    """Read a model artifact without starting an engine; one of kind "reward" scores steps.
 
     Raises:
-        UserError: no artifact, an altered file, an unknown format, no stop ids in the manifest.
+        UserError: no artifact, one of another kind, an altered file, an unknown format, no stop ids
+            in the manifest.
     """
-    artifact = artifacts.load(path, kind="model")
+    artifact = artifacts.load(path, kind=kind)
     stop_ids = artifact.config.get("stop_token_ids")
     if not stop_ids or "format" not in artifact.config:
         raise UserError(

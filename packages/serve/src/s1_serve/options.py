@@ -10,6 +10,7 @@ import logging
 import os
 import warnings
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from s1_core.errors import UserError
@@ -42,6 +43,9 @@ def quiet() -> None:
         "GLOO_LOG_LEVEL": "ERROR",
     }.items():
         os.environ.setdefault(name, value)
+    if not Path("/dev/nvidiactl").exists():
+        # vLLM compiles one small function at the first logprobs: half a minute for nothing on CPU.
+        os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
     logging.getLogger("vllm").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"vllm\..*")
 

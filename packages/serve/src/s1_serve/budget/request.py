@@ -63,10 +63,13 @@ class Board:
     _free: deque[int] = field(init=False)
     _taken: set[int] = field(init=False, default_factory=set)
     _number: int = field(init=False, default=0)
+    _told: NDArray[np.int64] = field(init=False)
+    """By slot: the last number whose end of thinking was told."""
 
     def __post_init__(self) -> None:
         np.zeros((self.num_slots, _WIDTH), dtype=np.int64).tofile(self.path)
-        self._rows = open_rows(self.path, self.num_slots)
+        self._rows = np.asarray(open_rows(self.path, self.num_slots))  # a memmap's views are slow
+        self._told = np.zeros(self.num_slots, dtype=np.int64)
         self._free = deque(range(self.num_slots))
 
     @property
@@ -99,6 +102,13 @@ class Board:
             return Decided()
         end = _ENDS.get(kind, "length")
         return Decided(extends=used, end=end, extended_at=tuple(at[:used]))
+
+    def ended(self) -> list[int]:
+        """Give the numbers of those whose thinking has ended since this was last asked."""
+        numbers, kinds = self._rows[:, 0], self._rows[:, 2]
+        fresh = np.flatnonzero((kinds != 0) & (numbers != self._told))
+        self._told[fresh] = numbers[fresh]
+        return [int(number) for number in self._told[fresh]]
 
 
 def open_rows(path: Path, num_slots: int) -> NDArray[np.int64]:

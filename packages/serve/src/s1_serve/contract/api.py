@@ -208,8 +208,8 @@ def _refuse_strangers(body: dict[str, Any], known_fields: Collection[str]) -> No
             where = "it is a word of the openai client's, not of the API"
             raise Refusal(f"{key} is {shown(body[key])}: {where}, put its fields at the root", key)
         if key == "tts":
-            found = f"tts is {shown(body[key])}: strategies are not offered by this server"
-            raise Refusal(f"{found}, leave it out", key)
+            where = f"strategies are asked for at {Dialect.CHAT.value}, by a JSON object"
+            raise Refusal(f"tts is {shown(body[key])}: {where}; leave it out here", key)
         if nearest := _meant(key.lower()):
             found = f"{named(key)} is unknown: did you mean {nearest}"
             raise Refusal(f"{found}? correct it or leave it out", named(key))

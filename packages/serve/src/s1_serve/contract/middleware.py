@@ -37,7 +37,7 @@ class Contract:
         if scope["type"] != "http" or dialect is None or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        body = await _body(receive)
+        body = await body_of(receive)
         if body is None:
             await refuse(send, dialect, _GONE, None, status=499)
             return
@@ -79,7 +79,7 @@ class Contract:
         outlet = Outlet(Reply(exchange=exchange, mirrors=self.mirrors), send, self.is_alive)
         token = CURRENT.set(exchange)
         try:
-            await self.app(scope, _replayed(body, receive), outlet.send)
+            await self.app(scope, replayed(body, receive), outlet.send)
         except Exception:  # whatever vLLM and Starlette make of a refusal in a stream's first step
             if exchange.refusal is None:
                 await outlet.give_up(500, "the server failed")
@@ -93,7 +93,7 @@ class Contract:
             self.observe(exchange)
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def body_of(receive: Receive) -> bytes | None:
     """Read a request's body; None where the client left."""
     parts = []
     while True:
@@ -105,13 +105,16 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Give the body once, then what the connection says: that the client left."""
-    waiting = [body]
+def replayed(body: bytes | None, receive: Receive) -> Receive:
+    """Give the body once, then what the connection says: that the client left.
+
+    Without a body it had left already.
+    """
+    waiting = [] if body is None else [body]
 
     async def again() -> Message:
         if waiting:
             return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return await receive()
+        return {"type": "http.disconnect"} if body is None else await receive()
 
     return again

@@ -22,7 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _KINDS = {
     401: "authentication_error", 413: "request_too_large", 429: "rate_limit_error",
-    500: "api_error",
+    500: "api_error", 502: "api_error", 504: "timeout_error",
 }  # fmt: skip
 
 

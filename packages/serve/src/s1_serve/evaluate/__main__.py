@@ -21,14 +21,14 @@ KIND = "report"
 
 def main(config: EvaluateConfig) -> None:
     """Write the report, unless it is there already."""
-    benchmarks = _benchmarks(config)
+    asked = benchmarks(config)
     from s1_serve.evaluate.report import terminal
     from s1_serve.evaluate.run.sources import opened
 
     source = opened(config)
     others = _others(config)
     out = Path(config.out)
-    parents = {name: one.sha256 for name, one in {**benchmarks, **others}.items()} | _gates(config)
+    parents = {name: one.sha256 for name, one in {**asked, **others}.items()} | _gates(config)
     identity: dict[str, Any] = {
         "kind": KIND,
         "config": artifacts.identity(config) | {"source": source.identity},
@@ -37,14 +37,14 @@ def main(config: EvaluateConfig) -> None:
     if artifacts.is_current(out, **identity):
         cli.say(f"up to date: {out}")
         return
-    questions = {name: _questions(one, config) for name, one in benchmarks.items()}
+    questions = {name: questions_of(one, config) for name, one in asked.items()}
     with artifacts.create(out, **identity) as draft:
-        report, seconds = _write(draft, config, source, questions, benchmarks | others)
+        report, seconds = _write(draft, config, source, questions, asked | others)
     terminal.show(report, cli.console(), seconds)
     cli.say(f"report: {out / 'report.html'}")
 
 
-def _benchmarks(config: EvaluateConfig) -> dict[str, Artifact]:
+def benchmarks(config: EvaluateConfig) -> dict[str, Artifact]:
     """Open the benchmarks by their names; the folder's name where an artifact says none."""
     found: dict[str, Artifact] = {}
     for path in config.benchmark:
@@ -63,7 +63,13 @@ def _benchmarks(config: EvaluateConfig) -> dict[str, Artifact]:
 
 def _others(config: EvaluateConfig) -> dict[str, Artifact]:
     """Open what a report may also tell of."""
-    named = {"s1k": (config.s1k, "s1k"), "direct_model": (config.direct_model, "model")}
+    named = {
+        "s1k": (config.s1k, "s1k"),
+        "direct_model": (config.direct_model, "model"),
+        "other_model": (config.other_model, "model"),
+        "reward": (config.reward, "reward"),
+        "calibration": (config.calibration, "calibration"),
+    }
     return {n: artifacts.load(path, kind=kind) for n, (path, kind) in named.items() if path}
 
 
@@ -76,7 +82,8 @@ def _gates(config: EvaluateConfig) -> dict[str, str]:
     return {"gates": artifacts.sha256_of(file)}
 
 
-def _questions(benchmark: Artifact, config: EvaluateConfig) -> list[Question]:
+def questions_of(benchmark: Artifact, config: EvaluateConfig) -> list[Question]:
+    """Read the questions of a benchmark that are asked, each of them with an answer."""
     questions = benchmark.read("questions", Question)[: config.num_questions]
     if not questions:
         raise UserError(f"{benchmark.path} holds no question: build it again")

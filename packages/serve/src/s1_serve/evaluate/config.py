@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from s1_core.errors import UserError
 from s1_serve.config import EXTEND_WITH, ServeConfig
+from s1_serve.evaluate import specs
 
 NONE, BUDGET, EXTENDS, MAJORITY, REJECTION = "none", "budget", "extends", "majority", "rejection"
 TOKENS, STEPS, CLASSES = "tokens", "steps", "classes"
@@ -19,6 +20,8 @@ METHODS = (
 )  # fmt: skip
 DIRECT = "direct"
 """the run of `direct_model`, which no one asks for by name"""
+STRATEGY = "strategy"
+"""the runs of `strategies`, which have a field of their own"""
 TOO_LONG = ("refuse", "wrong")
 _COUNTS = ("budgets", "extends", "votes", "token_limits", "step_limits", "rejection_budgets")
 TIES = ("fractional", "first", "shortest")
@@ -30,7 +33,7 @@ class EvaluateConfig:
 
     RUN_ONLY: ClassVar[tuple[str, ...]] = (
         "model", "endpoint", "benchmark", "out", "s1k", "direct_model", "gates", "judge", "workers",
-        "concurrency",
+        "concurrency", "reward", "other_model", "calibration",
     )  # fmt: skip
 
     benchmark: tuple[str, ...]
@@ -54,7 +57,16 @@ class EvaluateConfig:
     """The gate config that the report is for; its hash goes into the report's manifest."""
     methods: tuple[str, ...] = (NONE, BUDGET, EXTENDS, MAJORITY)
     """Of none, budget, extends, tokens, steps, classes (these three also as tokens+budget ...),
-    rejection, majority."""
+    rejection, majority; may be empty where there are strategies."""
+    strategies: tuple[str, ...] = ()
+    """Test-time strategies as they are served, one run each: majority:n=8, shortest:k=1,n=8 ..."""
+    reward: str | None = None
+    """A reward model (`just reward`), for strategies that need a verifier; without it the model
+    judges itself, and a strategy may say verifier=judge, generative or process."""
+    other_model: str | None = None
+    """A second model, for cascades."""
+    calibration: str | None = None
+    """What `just calibrate` wrote, for auto."""
     budgets: list[int] = field(default_factory=lambda: [0, 8, 16, 32, 64, 128, 256])
     """Maximum thinking tokens of `budget`, one run each."""
     max: int = -1
@@ -101,6 +113,11 @@ class EvaluateConfig:
     """Processes that grade answers."""
     serve: ServeConfig = field(default_factory=ServeConfig)
 
+    @property
+    def specs(self) -> tuple[str, ...]:
+        """List the strategies, put together where the command line cut them at a comma."""
+        return specs.joined(self.strategies)
+
     def __post_init__(self) -> None:
         self._check_source()
         self._check_methods()
@@ -121,6 +138,11 @@ class EvaluateConfig:
             raise UserError("give either --model (an artifact, or embedded) or --endpoint URL")
         if self.endpoint and self.direct_model:
             raise UserError("direct_model is run in this process: leave it out with an endpoint")
+        if self.endpoint and (self.reward or self.other_model or self.calibration):
+            raise UserError(
+                "reward, other_model and calibration are of a model in this process: an endpoint "
+                "has its own"
+            )
         if not self.benchmark:
             raise UserError("no benchmark: give --benchmark DIR (`just benchmark` writes one)")
 
@@ -128,7 +150,7 @@ class EvaluateConfig:
         for method in self.methods:
             if method not in METHODS:
                 raise UserError(f"unknown method {method!r}; valid are {', '.join(METHODS)}")
-        if not self.methods:
+        if not self.methods and not self.strategies:
             raise UserError(f"no method: give some of {', '.join(METHODS)}")
         if CLASSES + FORCED in self.methods and self.class_limit is None:
             raise UserError("classes+budget forces a length: give --class_limit, in tokens")
@@ -143,9 +165,13 @@ class EvaluateConfig:
                 raise UserError(f"{name} are {values}: give counts from {least}")
         if 0 not in self.extends:
             raise UserError(f"extends are {self.extends}: give counts from 0, 0 among them")
-        is_sampled = {MAJORITY, REJECTION} & {*self.methods}
+        is_sampled = self.strategies or {MAJORITY, REJECTION} & {*self.methods}
         if is_sampled and self.temperature <= 0:
             raise UserError(f"temperature is {self.temperature}: equal samples cannot vote")
+        if len({*self.specs}) < len(self.specs):
+            raise UserError(f"strategies are {', '.join(self.specs)}: give every one once")
+        for spec in self.specs:
+            specs.known(spec)
         if self.extend_with in self.control_arms:
             raise UserError(f"{self.extend_with!r} is extend_with and a control arm: keep one")
         for name in ("benchmark", "methods", "control_arms", *_COUNTS):

@@ -39,7 +39,9 @@ class Sample:
     """None where an endpoint does not say"""
     output_tokens: int
     total_tokens: int
-    """of all tries"""
+    """of all tries, of all calls of a strategy"""
+    sequential_tokens: int
+    """of those, the ones that came one after another"""
     thinking: str
     answer: str
     extracted: str | None
@@ -48,6 +50,21 @@ class Sample:
     """rules or judge"""
     is_kept: bool = True
     """False where the server's answer says that another budget was in force"""
+    mean_logprob: float | None = None
+    """of the answer's tokens, thinking and all; None where it was not asked for"""
+    strategy: str = ""
+    """of method strategy: as catalogue.parse reads it"""
+    num_started: int = 1
+    """candidates; tries where there is no strategy"""
+    num_aborted: int = 0
+    aborted_tokens: int = 0
+    """of `total_tokens`: of candidates that were stopped before their end"""
+    verifier_tokens: int = 0
+    """of `total_tokens`: what judged candidates"""
+    is_degraded: bool = False
+    """a strategy had to choose by less than it was told to"""
+    decision: str = "{}"
+    """of a strategy, as JSON: votes, margin, selected, why"""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from s1_serve.evaluate.config import (
     NONE,
     REJECTION,
     STEPS,
+    STRATEGY,
     TOKENS,
     EvaluateConfig,
 )
@@ -41,6 +42,8 @@ class Setting:
     tries: int = 1
     num_samples: int = 1
     temperature: float = 0.0
+    strategy: str = ""
+    """of method strategy: as specs.sized reads it"""
 
     @property
     def budget(self) -> ThinkingBudget | None:
@@ -67,6 +70,8 @@ class Setting:
             return f"{self.method} {self.limit if self.control in _NUMBERED else self.control}"
         if self.method == REJECTION:
             return f"rejection {self.max}"
+        if self.strategy:
+            return self.strategy
         return SAMPLES if self.method == MAJORITY else self.method
 
     def prompted(self, question: str) -> str:
@@ -81,7 +86,8 @@ SAMPLES = "samples"
 
 def settings(config: EvaluateConfig) -> list[Setting]:
     """List the runs of the model under test, in the order of the report."""
-    return [setting for method in config.methods for setting in _runs(config)[method]]
+    runs = _runs(config)
+    return [setting for method in (*config.methods, STRATEGY) for setting in runs[method]]
 
 
 def direct() -> Setting:
@@ -116,6 +122,10 @@ def _runs(config: EvaluateConfig) -> dict[str, list[Setting]]:
                 num_samples=max(config.votes),
                 temperature=config.temperature,
             )
+        ],
+        STRATEGY: [
+            Setting(method=STRATEGY, max=config.max, temperature=config.temperature, strategy=spec)
+            for spec in config.specs
         ],
     }
 

@@ -18,12 +18,14 @@ from s1_core.answers import normalise
 from s1_core.errors import UserError
 from s1_serve.evaluate.config import TIES
 from s1_serve.evaluate.samples import Sample
+from s1_serve.strategies import ballots
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 MAJORITY, PASS, COVERAGE, SHORTEST, LONGEST = "maj", "pass", "coverage", "shortest", "longest"
+KINDS = (MAJORITY, PASS, COVERAGE, SHORTEST, LONGEST)
 RULES = ("maj@k", "pass@k", "coverage@k", "shortest-m@k", "longest-m@k")
 _RULE = re.compile(r"(maj|pass|coverage)@(\d+)|(shortest|longest)-(\d+)@(\d+)")
 
@@ -68,6 +70,8 @@ class Outcome:
     """of all k traces; one still unfinished when the vote is held is charged to that moment"""
     sequential_tokens: float
     """generated one after another until the vote is held"""
+    num_samples: float
+    """how many were asked for"""
 
 
 def vote(
@@ -75,24 +79,26 @@ def vote(
 ) -> float:
     """Give the credit of a majority vote over the samples of one question, 0 where none votes.
 
-    `tie` is fractional (the leaders share the credit), first (the leader seen first) or shortest
-    (the leader with the shortest trace; of equal ones the first). Where two spellings of one
-    answer were graded apart, it earns the share of its votes that were called right.
+    `tie` is fractional (the leaders share the credit), or one of a served vote (ballots.rank).
+    Where two spellings of one answer were graded apart, it earns the share of its votes that were
+    called right.
     """
     assert tie in TIES, tie
-    ballots: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for at, answer in enumerate(answers):
         if answer is not None:
-            ballots.setdefault(normalise(answer), []).append(at)
-    if not ballots:
+            groups.setdefault(normalise(answer), []).append(at)
+    if not groups:
         return 0.0
-    most = max(map(len, ballots.values()))
-    leaders = [places for places in ballots.values() if len(places) == most]
-    if tie == "first":
-        leaders = leaders[:1]
-    if tie == "shortest":
-        leaders = [min(leaders, key=lambda places: min((lengths[at], at) for at in places))]
+    most = max(map(len, groups.values()))
+    leaders = [places for places in groups.values() if len(places) == most]
+    if tie in ballots.TIES:
+        leaders = [min(leaders, key=lambda own: ballots.rank(most, _members(own, lengths), tie))]
     return sum(right[at] for places in leaders for at in places) / (most * len(leaders))
+
+
+def _members(places: Sequence[int], lengths: Sequence[int]) -> list[tuple[float, int]]:
+    return [(lengths[at], at) for at in places]
 
 
 def credit(samples: Sequence[Sample], tie: str) -> float:
@@ -168,7 +174,7 @@ def choose(pool: Pool, rule: Rule, chosen: NDArray[np.bool_], tie: str) -> Outco
         credit = float(_credits(pool, voters, tie).mean())
     charged = np.minimum(pool.lengths, ends[:, None])
     total = float(np.where(chosen, charged, 0).sum(1).mean())
-    return Outcome(credit, total, float(ends.mean()))
+    return Outcome(credit, total, float(ends.mean()), float(rule.k))
 
 
 def _cutoffs(

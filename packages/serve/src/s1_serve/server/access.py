@@ -16,7 +16,8 @@ from typing import Any
 
 from s1_serve.contract.api import Dialect
 from s1_serve.contract.outlet import App, Message, Receive, Scope, Send, refuse
-from s1_serve.server.telemetry import Telemetry, log, told
+from s1_serve.server.telemetry import Telemetry, log, told, told_strategy
+from s1_serve.server.tts.strategist import STATE
 
 PAGE = "/ui"
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -67,6 +68,8 @@ class Access:
                 fields = visit.told()
                 if exchange := state.get("exchange"):
                     fields |= told(exchange, with_prompt=self._gate.logs_prompts)
+                if strategy := state.get(STATE):
+                    fields |= told_strategy(strategy, with_prompt=self._gate.logs_prompts)
                 log(**fields)
 
     async def _visit(self, visit: _Visit, scope: Scope, receive: Receive) -> None:

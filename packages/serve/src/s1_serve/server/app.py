@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ from s1_serve.model import Model
 from s1_serve.options import budget_options, describe, engine_options
 from s1_serve.server import parser, probe
 from s1_serve.server.thinker import Planner, Thinker
+from s1_serve.strategies import catalogue
 
 RELEASE = "S1_RELEASE"
 ROUTES = frozenset(
@@ -67,8 +68,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIterator[Running]:
-    """Start the engine and the application; stop both at the end.
+async def running(
+    model: Model, config: ServiceConfig, board: Board, strategies: Sequence[str] = ()
+) -> AsyncIterator[Running]:
+    """Start the engine and the application, which lists `strategies`; stop both at the end.
 
     Raises:
         UserError: the probe found that a delimiter is not what it should be.
@@ -90,7 +93,7 @@ async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIte
         app.router.routes = [r for r in app.routes if getattr(r, "path", "") in ROUTES]
         app.openapi_schema = documented(app.openapi())
         await init_app_state(engine, app.state, arguments, tasks)
-        _listed(app, model, config.serve)
+        _listed(app, model, config.serve, strategies)
         app.state.server = SimpleNamespace(should_exit=False)  # vLLM's handlers of a dead engine
         async with app.router.lifespan_context(app):
             yield Running(engine, app)
@@ -98,11 +101,12 @@ async def running(model: Model, config: ServiceConfig, board: Board) -> AsyncIte
         engine.shutdown(timeout=config.drain_s)
 
 
-def _listed(app: FastAPI, model: Model, config: ServeConfig) -> None:
+def _listed(app: FastAPI, model: Model, config: ServeConfig, strategies: Sequence[str]) -> None:
     """Say on every card of /v1/models that budgets are kept, of which model and by what.
 
     `instance` names this start of the service: whoever restarts one sees that another answers.
-    `release` is what the deployment says it is, image and model.
+    `release` is what the deployment says it is, image and model. Behind the models stands each of
+    them with each strategy, under the name that asks for it.
     """
     models = app.state.openai_serving_models
     show, instance = models.show_available_models, uuid4().hex
@@ -117,9 +121,18 @@ def _listed(app: FastAPI, model: Model, config: ServeConfig) -> None:
                 "instance": instance,
                 "release": os.environ.get(RELEASE),
             } | dict.fromkeys(("max", "min", "extends"), True)
+            card.tts = {"strategies": list(strategies)}
+        listed.data += [_alias(card, name) for card in listed.data for name in strategies]
         return listed
 
     models.show_available_models = shown
+
+
+def _alias(card: Any, strategy: str) -> Any:
+    """Write the card of a model with a strategy."""
+    said = {"strategy": strategy, "parameters": catalogue.parameters(strategy)}
+    named = {"id": f"{card.id}:{strategy}", "root": card.id, "parent": card.id, "tts": said}
+    return card.model_copy(update=named)
 
 
 def known_fields() -> dict[Dialect, frozenset[str]]:

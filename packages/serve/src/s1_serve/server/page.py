@@ -1,4 +1,4 @@
-"""The page at /ui: a question, one budget or two, thinking as it streams, answers, counts.
+"""The page at /ui: a question, a strategy, one budget or two; thinking, answers and their counts.
 
 Asks this service over its own HTTP API with the visitor's key, so it can do nothing that another
 client cannot. Loads nothing from elsewhere. Refuses nothing: what the service refuses is shown.
@@ -21,10 +21,14 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from s1_core import artifacts
+from s1_core.errors import UserError
 from s1_serve.config import EXTEND_WITH, ServiceConfig
 from s1_serve.server import keys
 from s1_serve.server.access import PAGE
-from s1_serve.server.pane import CSS, Pane, headline, paint, watch
+from s1_serve.server.pane import Pane, paint, watch
+from s1_serve.server.picker import Picker
+from s1_serve.server.style import CSS, headline, theme
+from s1_serve.strategies.catalogue import Available
 
 _POLL_S = 0.02
 _EXAMPLES = (
@@ -36,14 +40,17 @@ _MOST_EXTENDS = 8
 _WIRED: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def mount(app: FastAPI, config: ServiceConfig) -> None:
-    """Put the page under /ui; its queue starts and stops with the lifespan of `app`."""
+def mount(app: FastAPI, config: ServiceConfig, available: Available | None = None) -> None:
+    """Put the page under /ui; its queue starts and stops with the lifespan of `app`.
+
+    The page offers the strategies that run with what is `available`.
+    """
 
     @app.get(PAGE, include_in_schema=False)
     def page() -> RedirectResponse:
         return RedirectResponse(f"{PAGE}/")
 
-    blocks = Page(config).blocks
+    blocks = Page(config, available or Available()).blocks
     blocks.queue(default_concurrency_limit=None, api_open=False)
     # Gradio looks a thousand times a second, in the loop that serves the API: 5 % of a core, not 1.
     blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = _POLL_S
@@ -57,23 +64,9 @@ def mount(app: FastAPI, config: ServiceConfig) -> None:
         enable_monitoring=False,
         max_file_size=1,  # byte: nothing is uploaded, and the page wants no key
         show_error=True,
-        theme=_theme(),
+        theme=theme(),
         css=CSS,
     )
-
-
-def _theme() -> gr.themes.Default:
-    hues = {"primary_hue": "indigo", "secondary_hue": "indigo", "neutral_hue": "zinc"}
-    theme = gr.themes.Default(**hues, font=["sans-serif"], font_mono=["monospace"])
-    theme.set(
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_400",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_400",
-    )
-    return theme
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +75,14 @@ class Column:
 
     budget: tuple[gr.Slider, gr.Slider, gr.Slider]
     """Maximum, minimum, extends."""
-    painted: tuple[gr.HTML, gr.HTML, gr.HTML]
-    """Thinking, answer, counts."""
+    painted: tuple[gr.HTML, gr.HTML, gr.HTML, gr.HTML]
+    """Thinking, answer, counts, candidates."""
 
 
 class Page:
     """The components, and what happens when a button is pressed."""
 
-    def __init__(self, config: ServiceConfig) -> None:
+    def __init__(self, config: ServiceConfig, available: Available) -> None:
         self._room = max(_context(config) - config.serve.answer_reserve, 1)
         self._stops: dict[str | None, asyncio.Event] = {}
         name = config.name or _folder(config).resolve().name
@@ -98,7 +91,7 @@ class Page:
             gr.HTML(headline(name), elem_id="headline")
             with gr.Row():
                 with gr.Column(scale=2, min_width=300):
-                    self._controls(has_keys=has_keys)
+                    self._controls(available, has_keys=has_keys)
                 with gr.Column(scale=5, min_width=300), gr.Row():
                     with gr.Column(min_width=300):
                         first = self._column("first", self._room)
@@ -107,7 +100,7 @@ class Page:
             self._columns = (first, second)
             self._wire(second_box)
 
-    def _controls(self, *, has_keys: bool) -> None:
+    def _controls(self, available: Available, *, has_keys: bool) -> None:
         self._question = gr.Textbox(
             label="Question", lines=1, max_lines=8, autofocus=True, elem_id="question"
         )
@@ -115,13 +108,6 @@ class Page:
         with gr.Row():
             self._think = gr.Button("Think", variant="primary", elem_id="think", min_width=100)
             self._stop = gr.Button("Stop", elem_id="stop", min_width=100)
-        self._compares = gr.Checkbox(label="Compare with a second budget", elem_id="compare")
-        self._extend_with = gr.Textbox(
-            EXTEND_WITH,
-            label="Extend with",
-            info="Replaces the end of thinking",
-            elem_id="extend-with",
-        )
         self._temperature = gr.Slider(
             *(0, 1.5, 0),
             step=0.05,
@@ -129,7 +115,17 @@ class Page:
             info="0 is greedy",
             buttons=[],
             elem_id="temperature",
+            render=False,
         )
+        self._picker = Picker(available, self._temperature)
+        self._compares = gr.Checkbox(label="Compare with a second budget", elem_id="compare")
+        self._extend_with = gr.Textbox(
+            EXTEND_WITH,
+            label="Extend with",
+            info="Replaces the end of thinking",
+            elem_id="extend-with",
+        )
+        self._temperature.render()  # type: ignore[no-untyped-call]
         self._key = gr.Textbox(label="API key", type="password", visible=has_keys, elem_id="key")
 
     def _column(self, name: str, maximum: int) -> Column:
@@ -161,18 +157,20 @@ class Page:
             elem_id=f"{name}-answer", elem_classes=["s1-box", "s1-answer"], min_height=60
         )
         counts = gr.HTML(elem_id=f"{name}-counts", elem_classes="s1-counts")
-        return Column(budget=budget, painted=(thinking, answer, counts))
+        cards = gr.HTML(elem_id=f"{name}-candidates", elem_classes="s1-candidates")
+        return Column(budget=budget, painted=(thinking, answer, counts, cards))
 
     def _wire(self, second_box: gr.Column) -> None:
         asked = {self._question, self._extend_with, self._temperature, self._key, self._compares}
         gr.on(
             [self._question.submit, self._think.click],
             self._ask,
-            asked.union(*(column.budget for column in self._columns)),
+            asked.union(self._picker.inputs, *(column.budget for column in self._columns)),
             [part for column in self._columns for part in column.painted],
             **_WIRED,
         )
         self._stop.click(self._end, queue=False, **_WIRED)
+        self._picker.wire(queue=False, **_WIRED)
         self._compares.change(
             lambda is_on: gr.Column(visible=is_on),
             self._compares,
@@ -192,7 +190,12 @@ class Page:
             yield paint(panes)
             return
         columns = self._columns if values[self._compares] else self._columns[:1]
-        bodies = [self._body(values, column) for column in columns]
+        try:
+            bodies = [self._body(values, column) for column in columns]
+        except UserError as error:
+            panes[0].notice = str(error)
+            yield paint(panes)
+            return
         stop = self._stops[request.session_hash] = asyncio.Event()
         try:
             async with (
@@ -214,7 +217,7 @@ class Page:
             "min_thinking_tokens": minimum,
             "num_extends": extends,
             "extend_with": values[self._extend_with],
-        }
+        } | self._picker.body(values)
         return body if maximum >= self._room else body | {"thinking_token_budget": maximum}
 
 

@@ -11,13 +11,13 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 
 from s1_serve.budget.plan import END_WORDS
+from s1_serve.server import candidates
+from s1_serve.server.candidates import Json
 
-Json = dict[str, Any]
 _REPAINT_S = 0.1
 _NO_KEY = "This server wants an API key: type a valid one in the field “API key”."
 _GONE = "The server broke off: it is stopping or its engine died. Try again in a minute."
@@ -39,6 +39,11 @@ class Pane:
     answer: str = ""
     summary: Json | None = None
     usage: Json | None = None
+    candidate: str | None = None
+    """The candidate whose thinking stands there while a strategy runs; None is the answer's own."""
+    progress: Json | None = None
+    run: Json | None = None
+    """How a strategy's run ended."""
 
     async def ask(self, client: httpx.AsyncClient, body: Json) -> None:
         """Stream one chat completion into this pane."""
@@ -53,19 +58,40 @@ class Pane:
                     self.feed(chunk)
         except httpx.HTTPError:
             self.notice = _GONE
-        if not self.notice and not self.counts:
+        if not self.notice and not self.has_ended:
             self.notice = _BROKEN
 
     def feed(self, chunk: Json) -> None:
         """Take one chunk of a chat stream."""
         if "error" in chunk:
-            self.notice = _GONE
+            self.notice = _failure(chunk["error"] or {})
         self.usage = chunk.get("usage") or self.usage
+        self._follow(chunk.get("tts"))
         for choice in chunk.get("choices") or []:
             delta = choice.get("delta") or {}
+            if delta.get("reasoning") or delta.get("content"):
+                self._show(None)
             self._think(delta.get("reasoning") or "", is_forced=bool(choice.get("forced")))
             self.answer += delta.get("content") or ""
             self.summary = choice.get("thinking") or self.summary
+
+    def _follow(self, said: Json | None) -> None:
+        """Take in what a strategy tells on its way, or at its end."""
+        if said is None:
+            return
+        if "progress" not in said:
+            self.run = said
+            return
+        self.progress = said
+        if said.get("thinking"):
+            self._show(said["best"])
+            self._think(said["thinking"], is_forced=False)
+
+    def _show(self, candidate: str | None) -> None:
+        """Begin the thinking anew where it becomes another one's."""
+        if candidate != self.candidate:
+            self.candidate = candidate
+            self.pieces.clear()
 
     def _think(self, text: str, *, is_forced: bool) -> None:
         if not text:
@@ -74,36 +100,57 @@ class Pane:
             text = self.pieces.pop()[0] + text
         self.pieces.append((text, is_forced))
 
-    def paint(self) -> tuple[str, str, str]:
-        """Give the HTML of thinking, answer and counts."""
+    def paint(self) -> tuple[str, str, str, str]:
+        """Give the HTML of thinking, answer, counts and candidates."""
         thinking = "".join(
             _marked(text, self.extend) if is_forced else html.escape(text)
             for text, is_forced in self.pieces
         )
-        role, line = ("alert", self.notice) if self.notice else ("status", self._state)
-        counts = f'<div role="{role}">{html.escape(line)}</div>'
-        return _text(thinking), _text(html.escape(self.answer.strip("\n"))), counts
+        answer = html.escape(self.answer.strip("\n"))
+        return _text(thinking), _text(answer), self._line, candidates.cards(self.run)
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether all has come that there is to count."""
+        return self.usage is not None and (self.summary or self.run) is not None
+
+    @property
+    def _line(self) -> str:
+        if self.notice:
+            return f'<div role="alert">{html.escape(self.notice)}</div>'
+        if self.has_ended:
+            return f'<div role="status">{self._counts}</div>'
+        if self.progress is not None and not self.answer:  # too often for who has it read aloud
+            said = html.escape(candidates.progress(self.progress))
+            return f'<div role="status" aria-live="off">{said}</div>'
+        return f'<div role="status">{self._state}</div>'
 
     @property
     def _state(self) -> str:
-        if self.seconds is None or self.counts:
-            return self.counts
+        if self.seconds is None:
+            return ""
         if self.answer:
             return "answering …"
         return "thinking …" if self.pieces else "waiting …"
 
     @property
-    def counts(self) -> str:
-        """What there is to count; empty before the end. The marks go with the answer's tokens."""
-        if self.usage is None or self.summary is None or self.seconds is None:
-            return ""
-        output, thinking = self.usage["completion_tokens"], self.summary
-        extends = "1 extend" if thinking["extends"] == 1 else f"{thinking['extends']} extends"
+    def _counts(self) -> str:
+        """What there is to count. The marks go with the answer's tokens."""
+        assert self.usage is not None and self.seconds is not None
+        thought = _thought(self.summary) if self.summary else ""
+        if self.run is not None:
+            return candidates.counts(self.run, self.seconds, thought)
+        assert self.summary is not None
+        output = self.usage["completion_tokens"]
         return (
-            f"{thinking['tokens']} thinking tokens ({END_WORDS[thinking['end']]}), {extends}, "
-            f"{output - thinking['tokens']} answer tokens, {self.seconds:.1f} s, "
+            f"{thought}, {output - self.summary['tokens']} answer tokens, {self.seconds:.1f} s, "
             f"{output / max(self.seconds, 1e-9):.0f} tokens/s"
         )
+
+
+def _thought(thinking: Json) -> str:
+    extends = "1 extend" if thinking["extends"] == 1 else f"{thinking['extends']} extends"
+    return f"{thinking['tokens']} thinking tokens ({END_WORDS[thinking['end']]}), {extends}"
 
 
 async def watch(
@@ -159,44 +206,16 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[Json]:
 def _refusal(status: int, content: bytes) -> str:
     if status == httpx.codes.UNAUTHORIZED:
         return _NO_KEY
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return _GONE
     try:
-        said = str(json.loads(content)["error"]["message"])
+        return _failure(json.loads(content)["error"] | {"code": status})
     except (ValueError, KeyError, TypeError):
-        said = f"The server answered {status}."
-    return " ".join(said.split())
+        return _failure({"code": status, "message": f"The server answered {status}."})
 
 
-def headline(name: str) -> str:
-    """Name the page and its model."""
-    return f"<h1>s1</h1><p>Set how long <b>{html.escape(name)}</b> thinks.</p>"
-
-
-CSS = """
-.gradio-container { --font: system-ui, sans-serif; --font-mono: ui-monospace, monospace;
-  --s1-thought: #52525b; --s1-mark: #fde68a; --s1-marked: #713f12; --s1-alert: #b91c1c; }
-.dark { --s1-thought: #b8b8c2; --s1-mark: #78500c; --s1-marked: #fef3c7; --s1-alert: #fca5a5; }
-.gradio-container input[type=range]::-webkit-slider-thumb { background: var(--color-accent); }
-.gradio-container input[type=range]::-moz-range-thumb { background: var(--color-accent); }
-.dark input[type=range] { --neutral-200: var(--neutral-600); }
-main.contain { max-width: 1240px; margin: 0 auto; }
-#headline .prose { display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 1rem; }
-#headline h1, #headline p { margin: 0; }
-.s1-title { margin-bottom: calc(-0.6 * var(--layout-gap)); }
-.s1-title h2 { margin: 0; font-size: 0.8rem; letter-spacing: 0.06em; text-transform: uppercase;
-  color: var(--s1-thought); }
-.s1-box > .html-container { padding: 0.9rem 1.1rem; border: 1px solid var(--border-color-primary);
-  border-radius: var(--radius-lg); }
-.s1-text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.55; }
-.s1-thinking > .html-container { background: var(--background-fill-secondary); }
-.s1-thinking .s1-text { font-family: var(--font-mono); font-size: 0.85rem;
-  color: var(--s1-thought); }
-.s1-thinking mark { padding: 0.05em 0.3em; border-radius: 0.25em; font-weight: 600;
-  background: var(--s1-mark); color: var(--s1-marked); }
-.s1-answer > .html-container { border-left: 4px solid var(--color-accent); }
-.s1-answer .s1-text { font-size: 1.2rem; font-weight: 600; color: var(--body-text-color); }
-.s1-counts .prose { font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-.s1-counts [role=status] { color: var(--s1-thought); }
-.s1-counts [role=alert] { color: var(--s1-alert); font-weight: 600; }
-"""
+def _failure(error: Json) -> str:
+    """Put an error into one line. The server's own, but for a deadline, are not the visitor's."""
+    code = error.get("code")
+    code = code if isinstance(code, int) else httpx.codes.INTERNAL_SERVER_ERROR
+    if code >= httpx.codes.INTERNAL_SERVER_ERROR and code != httpx.codes.GATEWAY_TIMEOUT:
+        return _GONE
+    return " ".join(str(error.get("message")).split())

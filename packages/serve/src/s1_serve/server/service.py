@@ -25,6 +25,8 @@ from s1_serve.model import check_fit, open_model
 from s1_serve.options import quiet
 from s1_serve.server import access, settings
 from s1_serve.server.telemetry import Telemetry
+from s1_serve.server.tts.deployment import Deployment
+from s1_serve.server.tts.opening import strategist
 
 if TYPE_CHECKING:
     from s1_serve.server.thinker import Thinker
@@ -85,7 +87,12 @@ class S1:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="s1-"))
         # Twice the answers: a slot that was given back may still be in an engine's step.
         board = Board(Path(folder) / "decided", 2 * config.max_answers)
-        running = await self._stack.enter_async_context(app.running(model, config, board))
+        deployment = Deployment.of(config, model.format)
+        self._stack.push_async_callback(deployment.close)
+        strategies = deployment.usable()
+        running = await self._stack.enter_async_context(
+            app.running(model, config, board, strategies)
+        )
         contract = Contract(
             app=running.app,
             known_fields=app.known_fields(),
@@ -94,8 +101,8 @@ class S1:
             observe=GATE.telemetry.observe,
             is_alive=lambda: not running.engine.errored,
         )
-        page.mount(outside, config)
-        outside.mount("/", contract)
+        page.mount(outside, config, deployment.available())
+        outside.mount("/", strategist(contract, deployment, model, config, GATE.telemetry))
         self._engine = running.engine
         self._watch = asyncio.create_task(_watch(running.engine))
 

@@ -16,11 +16,17 @@ from prometheus_client import Counter, Histogram
 from s1_serve.budget.plan import End
 from s1_serve.contract.exchange import Exchange
 from s1_serve.contract.thought import Thought
+from s1_serve.server.tts.delivery import Delivery
+from s1_serve.strategies.catalogue import POLICIES
+from s1_serve.strategies.http_driver import LEFT
+from s1_serve.strategies.session import OUT_OF_TIME, OUT_OF_TOKENS
 
 _TOKENS = (0, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 _ABORTED = "aborted"
-_REFUSED = ("400", "401", "413", "429", "500", "503")
+_REFUSED = ("400", "401", "413", "429", "500", "502", "503", "504")
+_STRATEGY_STATUS = ("200", "400", "499", "502", "504")
+_MANY = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1)
 
 
@@ -54,6 +60,26 @@ class Telemetry:
             "s1_time_to_first_answer_token_seconds", "Of streams", buckets=_SECONDS
         )
     )
+    strategies: Counter = field(
+        default_factory=lambda: Counter(
+            "s1_strategies", "Strategies that ran, by their HTTP status", ["strategy", "status"]
+        )
+    )
+    strategy_tokens: Histogram = field(
+        default_factory=lambda: Histogram(
+            "s1_strategy_tokens", "Tokens of all calls of a request", ["strategy"], buckets=_MANY
+        )
+    )
+    strategy_aborted: Counter = field(
+        default_factory=lambda: Counter(
+            "s1_strategy_aborted_tokens", "Tokens of calls that were stopped", ["strategy"]
+        )
+    )
+    strategy_seconds: Histogram = field(
+        default_factory=lambda: Histogram(
+            "s1_strategy_seconds", "From request to answer", ["strategy"], buckets=_SECONDS
+        )
+    )
     refusals: Counter = field(
         default_factory=lambda: Counter("s1_refusals", "Requests that failed", ["status"])
     )
@@ -64,6 +90,20 @@ class Telemetry:
             self.ends.labels(end)
         for status in _REFUSED:
             self.refusals.labels(status)
+        for name in POLICIES:
+            for status in _STRATEGY_STATUS:
+                self.strategies.labels(name, status)
+            self.strategy_tokens.labels(name)
+            self.strategy_aborted.labels(name)
+            self.strategy_seconds.labels(name)
+
+    def observe_strategy(self, delivery: Delivery) -> None:
+        """Count a strategy that ran."""
+        name, tokens = delivery.reply.strategy, delivery.reply.session.tokens
+        self.strategies.labels(name, str(delivery.status)).inc()
+        self.strategy_tokens.labels(name).observe(tokens.total)
+        self.strategy_aborted.labels(name).inc(tokens.aborted)
+        self.strategy_seconds.labels(name).observe(delivery.wall_ms / 1000)
 
     def observe(self, exchange: Exchange) -> None:
         """Count the answers of an exchange."""
@@ -101,4 +141,27 @@ def told(exchange: Exchange, *, with_prompt: bool) -> dict[str, Any]:
     }
     if with_prompt:
         fields["request"] = exchange.asked.body
+    return fields
+
+
+def told_strategy(delivery: Delivery, *, with_prompt: bool) -> dict[str, Any]:
+    """Say in numbers what a strategy did; the request's words only when asked."""
+    reply = delivery.reply
+    session = reply.session
+    usage = reply.usage()
+    outcome = session.outcome
+    ends = (OUT_OF_TIME, OUT_OF_TOKENS, LEFT)
+    fields: dict[str, Any] = {
+        "strategy": reply.strategy,
+        "parameters": dict(reply.parameters),
+        **session.counts(),
+        "prompt_tokens": usage["prompt_tokens"],
+        "completion_tokens": usage["completion_tokens"],
+        "aborted_tokens": session.tokens.aborted,
+        "verifier_tokens": session.tokens.verifier,
+        "stopped": outcome.stopped if outcome and outcome.stopped in ends else None,
+        "degraded": outcome.is_degraded if outcome else None,
+    }
+    if with_prompt:
+        fields["request"] = dict(reply.body)
     return fields

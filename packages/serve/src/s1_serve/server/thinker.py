@@ -127,7 +127,8 @@ class Thinker(AsyncLLM):
         answers = []
         for index in range(params.n):
             ticket = self.board.take()
-            thought = Thought(plan=_reseeded(plan, index), ticket=ticket, board=self.board)
+            own = replace(plan, sampling=plan.sampling.fanned(index))  # a seed of its own
+            thought = Thought(plan=own, ticket=ticket, board=self.board)
             exchange.thoughts.append(thought)
             answers.append((_params(params, thought.plan, ticket), thought))
         return answers
@@ -230,19 +231,6 @@ def _sampling(params: SamplingParams) -> Sampling:
         min_p=params.min_p,
         seed=params.seed,
     )
-
-
-def _reseeded(plan: Plan, index: int) -> Plan:
-    """Give each answer of a seeded request a seed of its own."""
-    seed = plan.sampling.seed
-    if seed is None or not index:
-        return plan
-    return replace(plan, sampling=replace(plan.sampling, seed=_signed(seed + index)))
-
-
-def _signed(seed: int) -> int:
-    """Wrap to 64 bits."""
-    return (seed + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _params(params: SamplingParams, plan: Plan, ticket: Ticket) -> SamplingParams:

@@ -62,6 +62,7 @@ class EngineDriver:
                     run = Run(ask, time.monotonic())
                     running[run] = key
                     self._do(run, ask.session.begin())
+                    self._main.fill()  # else one run a step would begin
                 self._turn(running)
                 for run in [run for run in running if run.ask.session.outcome is not None]:
                     seconds = time.monotonic() - run.started

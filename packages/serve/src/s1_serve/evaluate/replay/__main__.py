@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from s1_serve.evaluate.replay.stored import Stored
 
 KIND = "replay"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def main(config: ReplayConfig) -> None:
@@ -21,10 +21,13 @@ def main(config: ReplayConfig) -> None:
     from s1_serve.evaluate.replay import stored, table
 
     file, out = stored.source(Path(config.samples)), Path(config.out)
+    parents = {file.name: artifacts.sha256_of(file)}
+    if config.calibration:
+        parents["calibration"] = artifacts.load(config.calibration, kind="calibration").sha256
     identity: dict[str, Any] = {
         "kind": KIND,
         "config": artifacts.identity(config) | {"replay_schema_version": SCHEMA_VERSION},
-        "parents": {file.name: artifacts.sha256_of(file)},
+        "parents": parents,
     }
     if artifacts.is_current(out, **identity):
         cli.say(f"up to date: {out}")
@@ -32,34 +35,51 @@ def main(config: ReplayConfig) -> None:
         with artifacts.create(out, **identity) as draft:
             _write(draft, config, file)
     table.show(json.loads((out / "replay.json").read_text()), cli.console())
-    cli.say(f"figure: {out / 'replay.png'}")
+    for figure in sorted(out.glob("*.png")):
+        cli.say(f"figure: {figure}")
 
 
 def rows(one: Stored, config: ReplayConfig) -> list[dict[str, Any]]:
-    """Give a row for each rule on one benchmark, with a bar over its questions."""
-    from s1_serve.evaluate.replay import curves
+    """Give a row for each rule or strategy on one benchmark, with a bar over its questions."""
+    from s1_serve.evaluate.replay import curves, lines
 
-    wanted = curves.rules(config.method, one.num_samples)
+    wanted = curves.ways(config.methods, one.num_samples, lines.available(one, config))
     walk = cli.progress(enumerate(one.questions), one.benchmark, total=len(one.questions))
     outcomes = curves.replayed(walk, wanted, config)
     return [
-        curves.row(one, rule, found, config.seed)
-        for rule, found in zip(wanted, outcomes, strict=True)
+        curves.row(one, way, found, config.seed)
+        for way, found in zip(wanted, outcomes, strict=True)
+    ]
+
+
+def matched(one: Stored, config: ReplayConfig) -> list[dict[str, Any]]:
+    """Give a row for each method at each budget of total tokens, then of sequential ones."""
+    from s1_serve.evaluate.replay import equal, lines
+
+    found = lines.lines(one, config)
+    trace = equal.unit(found)
+    axes = {equal.TOTAL: config.equal_tokens, equal.SEQUENTIAL: config.equal_sequential}
+    return [
+        {"benchmark": one.benchmark, "traces": row["budget"] / trace} | row
+        for axis, traces in axes.items()
+        for row in equal.compared(found, axis, [trace * each for each in traces], config.seed)
     ]
 
 
 def _write(draft: artifacts.Draft, config: ReplayConfig, file: Path) -> None:
-    from s1_serve.evaluate.replay import figure, stored
+    from s1_serve.evaluate.replay import figure, parity, stored
 
     with cli.working("reading and grading the samples"):
         benchmarks = stored.read(file, config.run, config.workers)
     found = [row for one in benchmarks for row in rows(one, config)]
+    equals = [] if config.method else [row for one in benchmarks for row in matched(one, config)]
     replay = {
         "schema_version": SCHEMA_VERSION,
         "samples": file.name,
         "tie": config.tie,
         "order": config.order,
         "num_subsets": config.num_subsets,
+        "num_orders": config.num_orders,
         "seed": config.seed,
         "benchmarks": [
             {
@@ -71,10 +91,13 @@ def _write(draft: artifacts.Draft, config: ReplayConfig, file: Path) -> None:
             for one in benchmarks
         ],
         "rows": found,
+        "equal": equals,
     }
     draft.write_text("replay.json", json.dumps(replay, indent=1, ensure_ascii=False) + "\n")
-    for form, content in figure.draw(found).items():
-        (draft.path / f"replay.{form}").write_bytes(content)
+    drawn = {"replay": figure.draw(found)} | ({"equal": parity.draw(equals)} if equals else {})
+    for name, forms in drawn.items():
+        for form, content in forms.items():
+            (draft.path / f"{name}.{form}").write_bytes(content)
 
 
 if __name__ == "__main__":

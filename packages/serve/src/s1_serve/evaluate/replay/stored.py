@@ -27,6 +27,8 @@ class Answered:
     answers: Sequence[str | None]
     right: Sequence[bool]
     lengths: Sequence[int]
+    logprobs: Sequence[float | None]
+    """mean logprob of a sample's tokens; None where it was not stored"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _of_report(samples: Sequence[Sample], file: Path, run: str | None) -> list[S
         raise UserError(f"no sampled run {run!r} in {file}: give --run {_one_of(sampled)}")
     taken = [sample for sample in samples if sample.run == run]
     return [
-        Stored(name, run, _grouped([sample for sample in taken if sample.benchmark == name], file))
+        Stored(name, run, grouped([sample for sample in taken if sample.benchmark == name], file))
         for name in dict.fromkeys(sample.benchmark for sample in taken)
     ]
 
@@ -93,7 +95,8 @@ def _one_of(runs: Sequence[str]) -> str:
     return " or ".join(repr(run) for run in runs)
 
 
-def _grouped(samples: Sequence[Sample], file: Path) -> list[Answered]:
+def grouped(samples: Sequence[Sample], file: Path) -> list[Answered]:
+    """Part samples by question; `file` is where they came from, for a message."""
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample.question_id, []).append(sample)
@@ -107,6 +110,7 @@ def _grouped(samples: Sequence[Sample], file: Path) -> list[Answered]:
             [sample.extracted for sample in group],
             [sample.is_correct for sample in group],
             [sample.total_tokens for sample in group],
+            [sample.mean_logprob for sample in group],
         )
         for name, group in ordered.items()
     ]
@@ -115,22 +119,30 @@ def _grouped(samples: Sequence[Sample], file: Path) -> list[Answered]:
 def _of_jsonl(file: Path, workers: int) -> list[Answered]:
     rows = _rows(file)
     pairs = sorted(
-        {(str(text), gold) for _, gold, given in rows for text, _ in given if text is not None}
+        {(each.text, gold) for _, gold, given in rows for each in given if each.text is not None}
     )
     verdicts = dict(zip(pairs, answers.grade(pairs, workers=workers), strict=True))
     return [
         Answered(
             name,
-            [None if text is None else answers.extract(text) for text, _ in given],
-            [text is not None and verdicts[text, gold] for text, _ in given],
-            [tokens for _, tokens in given],
+            [None if each.text is None else answers.extract(each.text) for each in given],
+            [each.text is not None and verdicts[each.text, gold] for each in given],
+            [each.tokens for each in given],
+            [each.logprob for each in given],
         )
         for name, gold, given in rows
     ]
 
 
-def _rows(file: Path) -> list[tuple[str, str, list[tuple[str | None, int]]]]:
-    """Read (problem, gold answer, [(answer, tokens)]) of every line."""
+@dataclass(frozen=True)
+class _Given:
+    text: str | None
+    tokens: int
+    logprob: float | None
+
+
+def _rows(file: Path) -> list[tuple[str, str, list[_Given]]]:
+    """Read (problem, gold answer, samples) of every line."""
     rows, seen = [], set()
     for number, line in enumerate(_lines(file), 1):
         row = _parsed(line, f"{file}, line {number}")
@@ -150,14 +162,21 @@ def _lines(file: Path) -> list[str]:
         raise UserError(f"{file} is not a text file; give {_WANTED}") from error
 
 
-def _parsed(line: str, place: str) -> tuple[str, str, list[tuple[str | None, int]]]:
+def _parsed(line: str, place: str) -> tuple[str, str, list[_Given]]:
     wanted = "wanted problem_num, gold_answer and all_answers = [[answer, tokens], ...]"
     try:
         row: dict[str, Any] = json.loads(line)
-        pairs = [(text, tokens) for text, tokens in row["all_answers"]]
+        given = [_given(*pair) for pair in row["all_answers"]]
         problem, gold = str(row["problem_num"]), str(row["gold_answer"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{place} is of another form ({error!r}): {wanted}") from error
-    if not pairs or not all(type(tokens) is int and tokens >= 0 for _, tokens in pairs):
+    if not given or not all(type(each.tokens) is int and each.tokens >= 0 for each in given):
         raise UserError(f"{place} has no samples or a length that is no count of tokens: {wanted}")
-    return problem, gold, [(None if text is None else str(text), tokens) for text, tokens in pairs]
+    return problem, gold, given
+
+
+def _given(text: Any, tokens: Any, logprob: float | None = None) -> _Given:
+    """Take [answer, tokens], or with a third: the mean logprob of the tokens."""
+    return _Given(
+        None if text is None else str(text), tokens, None if logprob is None else float(logprob)
+    )

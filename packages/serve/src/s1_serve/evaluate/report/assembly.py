@@ -16,7 +16,7 @@ from s1_serve.evaluate.report.runs import Results, results
 from s1_serve.evaluate.report.scores import FAMILIES, scores, with_control
 from s1_serve.evaluate.samples import Measured
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 ABLATED_EXTENDS = 2
 """the count at which the paper's Table 4 compares the extend strings"""
 
@@ -49,6 +49,7 @@ def assemble(
         "tie": config.tie,
         "runs": [row for one in found for row in one.rows],
         "extends": [row for rows in compared for row in rows],
+        "strategies": [row for one in found for row in comparisons.strategies(one, config)],
         "metrics": scored,
         "sources": [row for rows in sources for row in rows],
         "tables": _tables(found, scored, config),

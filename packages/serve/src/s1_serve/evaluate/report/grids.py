@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from s1_serve.evaluate.config import BUDGET, DIRECT, MAJORITY
+from s1_serve.evaluate.report.comparisons import BETTER, WORSE
 from s1_serve.evaluate.report.markup import (
     change,
     interval,
@@ -38,6 +39,7 @@ def grids(report: Report) -> list[Grid]:
     found = [forcing(report), measures(report), ablation(report), _compared(report)]
     names = _benchmarks(report)
     found += [_sources(report), *(_votes(report, name) for name in names)]
+    found += [strategies(report, name) for name in names]
     return narrowed(found + [_runs(report, name) for name in names])
 
 
@@ -107,6 +109,45 @@ def ablation(report: Report) -> Grid:
     ]
     title = f"Extend strings, each {table['extends']} x (Table 4)"
     return Grid(title, ("extend string", *names), rows, "Accuracy in %.")
+
+
+def strategies(report: Report, name: str) -> Grid:
+    """Give what every strategy came to, beside a majority of as many samples."""
+    head = (
+        "strategy", "accuracy", "less majority", "all tokens", "sequential", "stopped", "judging",
+        "samples", "degraded",
+    )  # fmt: skip
+    rows = [
+        [
+            f"{at}. {row['run']}",
+            number(row["accuracy"]),
+            gap(row),
+            number(row["mean_total_tokens"], ".0f"),
+            number(row["mean_sequential_tokens"], ".0f"),
+            number(row["mean_aborted_tokens"], ".0f"),
+            number(row["mean_verifier_tokens"], ".0f"),
+            number(row["mean_samples"]),
+            str(row["degraded"]),
+        ]
+        for at, row in enumerate(_of(report["strategies"], name), 1)
+    ]
+    under = (
+        "Accuracy in %, tokens a question: of all calls, of the longest chain of calls, of samples "
+        "that were stopped early, of what judged. The difference is to a majority of as many "
+        "samples. "
+        "Degraded: questions where less decided than was asked for."
+    )
+    return Grid(f"Strategies: {name}", head, rows, under)
+
+
+def _of(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["benchmark"] == name]
+
+
+def gap(row: Mapping[str, Any]) -> str:
+    """Write a difference, and its verdict where there is one to speak of."""
+    verdict = row["verdict"]
+    return change(row["difference"]) + (f" {verdict}" if verdict in (BETTER, WORSE) else "")
 
 
 def run_name(row: Mapping[str, Any]) -> str:

@@ -120,6 +120,7 @@ def _row(one: Measured, size: int, config: EvaluateConfig) -> Run:
         "seed": config.seed if setting.temperature else None,
         "num_questions": len(groups),
         "samples_per_question": size,
+        "strategy": setting.strategy or None,
         **_accuracy(one, size, config),
         "enforced": one.is_enforced,
         **_coverage(one, size),
@@ -128,6 +129,7 @@ def _row(one: Measured, size: int, config: EvaluateConfig) -> Run:
         "mean_used_extends": fmean(sample.used_extends for sample in taken),
         "mean_tries": fmean(sample.tries for sample in taken),
         **_acceptance(one),
+        "degraded": sum(sample.is_degraded for sample in taken),
         "ends": {end: sum(sample.end == end for sample in taken) for end in ENDS},
     }
 
@@ -159,7 +161,10 @@ def _costs(groups: Groups) -> Run:
     return {
         "mean_thinking_tokens": fmean(map(sum, counted)) if counted == thinking else None,
         "mean_total_tokens": fmean(map(sum, totals)),
-        "mean_sequential_tokens": fmean(map(max, totals)),
+        "mean_sequential_tokens": fmean(max(s.sequential_tokens for s in each) for each in groups),
+        "mean_aborted_tokens": fmean(sum(s.aborted_tokens for s in each) for each in groups),
+        "mean_verifier_tokens": fmean(sum(s.verifier_tokens for s in each) for each in groups),
+        "mean_samples": fmean(sum(s.num_started for s in each) for each in groups),
     }
 
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from s1_serve.evaluate.config import BUDGET, EXTENDS, MAJORITY, REJECTION, EvaluateConfig
+from s1_serve.evaluate.report import comparisons
 from s1_serve.evaluate.report.comparisons import BETTER, LEVEL, UNCLEAR, compare
 from s1_serve.evaluate.report.runs import Results, Run, credits, not_enforced, takes_all
 from s1_serve.evaluate.report.scores import FAMILIES
@@ -39,6 +40,7 @@ def statements(
     lines += _on_prompts(found, config)
     lines += _on_rejection([found.row(one) for one in found.by(REJECTION)])
     lines += _on_votes(found, config)
+    lines += _on_strategies(comparisons.strategies(found, config))
     return lines + _on_sources(sources, config.extend_with)
 
 
@@ -192,6 +194,29 @@ def _on_votes(found: Results, config: EvaluateConfig) -> list[str]:
     return [f"{line}."]
 
 
+def _on_strategies(rows: Sequence[Run]) -> list[str]:
+    """Say which strategies are told apart from a majority of as many samples, and what they cost.
+
+    Those that chance would tell apart anyway are counted beside them.
+    """
+    told = [row for row in rows if row["verdict"]]
+    if not told:
+        return []
+    found = [row for row in told if row["verdict"] != UNCLEAR]
+    lines = [
+        f"{row['run']}: {row['accuracy']:.1f} % for {row['mean_total_tokens']:.0f} tokens a "
+        f"question, {row['mean_sequential_tokens']:.0f} one after another; "
+        f"{_told(row, row['against'])}."
+        for row in found
+    ]
+    counted = _counted(len(told), "strategy", "strategies")
+    return [
+        *lines,
+        f"Of {counted} compared to a majority of as many samples {len(found)} can be told from it; "
+        f"by chance alone at most {LEVEL * len(told):.1f}.",
+    ]
+
+
 def _on_sources(rows: Sequence[Mapping[str, Any]], wait: str) -> list[str]:
     """Say in which sources the extends are better than none, where both were run."""
     told = [row for row in rows if row["verdict"]]
@@ -208,8 +233,8 @@ def _on_sources(rows: Sequence[Mapping[str, Any]], wait: str) -> list[str]:
     ]
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def _percent(one: Measured) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from s1_serve.evaluate.report import grids
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _WIDTH = 106
 """columns that keep the names of runs whole, in a narrow terminal and in a log too"""
 
+_MOST = 7
+
 
 def show(
     report: Mapping[str, Any], console: Console, seconds: Mapping[str, float] | None = None
@@ -25,6 +28,7 @@ def show(
     names = dict.fromkeys(row["benchmark"] for row in report["runs"])
     tables = [_runs(report, name, seconds or {}) for name in names]
     tables += [grids.forcing(report), grids.measures(report), grids.ablation(report)]
+    tables += [_narrow(grids.strategies(report, name)) for name in names]
     for grid in grids.narrowed(tables):
         wide.print(table(grid))
     for line in (*remarks(report), *report["statements"]):
@@ -54,6 +58,12 @@ def _runs(report: Mapping[str, Any], name: str, seconds: Mapping[str, float]) ->
         if row["benchmark"] == name
     ]
     return grids.Grid(f"{name}: accuracy in %, tokens and seconds an answer", head, rows)
+
+
+def _narrow(grid: grids.Grid) -> grids.Grid:
+    """Leave out the accuracy, which stands with all runs, and the last columns."""
+    rows = [[*row[:1], *row[2:_MOST]] for row in grid.rows]
+    return replace(grid, head=(*grid.head[:1], *grid.head[2:_MOST]), rows=rows)
 
 
 def table(grid: grids.Grid) -> Table:

@@ -27,6 +27,23 @@ class Ask:
     """thinking is ended after so many steps; None counts none"""
     is_alone: bool = False
     """shares nothing with others: what a user of the served model would get"""
+    strategy: str = ""
+    """answered by many calls of this strategy, not by one"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a strategy generated for an answer, stop tokens too, and how it came to choose it."""
+
+    total_tokens: int
+    sequential_tokens: int
+    aborted_tokens: int
+    verifier_tokens: int
+    num_started: int
+    num_aborted: int
+    is_degraded: bool
+    decision: str
+    """JSON: selected, votes, margin, why"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +61,10 @@ class Answered:
     seconds: float
     is_kept: bool = True
     """False where what came back says that another budget was in force"""
+    mean_logprob: float | None = None
+    """of what was generated; None where it was not asked for"""
+    spent: Spent | None = None
+    """of a strategy"""
 
 
 Answers = Callable[[K, Answered], Iterable[tuple[K, Ask]]]

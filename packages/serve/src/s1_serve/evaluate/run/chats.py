@@ -15,6 +15,7 @@ from s1_serve.budget.plan import Plan, RoomError
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.contract.promise import Promise
 from s1_serve.endpoint import Endpoint
+from s1_serve.evaluate import specs
 from s1_serve.evaluate.config import (
     BUDGET,
     CLASSES,
@@ -25,9 +26,9 @@ from s1_serve.evaluate.config import (
     TOKENS,
     EvaluateConfig,
 )
-from s1_serve.evaluate.run import threads
+from s1_serve.evaluate.run import served, threads
 from s1_serve.evaluate.run.asks import Answered, Answers, Ask, K
-from s1_serve.evaluate.run.tokens import Speech, Tokens, format_refusal
+from s1_serve.evaluate.run.tokens import NO_STRATEGIES, Speech, Tokens, format_refusal
 from s1_serve.evaluate.settings import Setting
 
 CHAT = "/v1/chat/completions"
@@ -45,6 +46,8 @@ class Service:
         self._tokens = Tokens(Pool(endpoint, 1), speech, keeps_plans=False, shares=False)
 
     def refusal(self, setting: Setting) -> str | None:
+        if setting.strategy and self._speech.format.counts_steps:
+            return f"format {self._speech.format.name} counts steps: strategies need tokens"
         return format_refusal(setting, self._speech.format)
 
     def check(self, ask: Ask) -> None:
@@ -54,6 +57,8 @@ class Service:
         threads.work(self._answer, asks, _timed(done), self._concurrency)
 
     def _answer(self, ask: Ask) -> Answered:
+        if ask.strategy:
+            return self._strategic(ask)
         return self._plain(ask) if ask.budget is None else self._budgeted(ask)
 
     def _plain(self, ask: Ask) -> Answered:
@@ -67,6 +72,19 @@ class Service:
         except StopIteration as stop:
             return self._tokens.read(stop.value, ask, 0.0)
         raise AssertionError("an answer without forcing is one request")
+
+    def _strategic(self, ask: Ask) -> Answered:
+        """Let the service run a strategy; every call of it has the budget of the ask."""
+        assert ask.budget is not None
+        name, parameters = specs.sized(ask.strategy)
+        told = {"strategy": name, "seed": ask.sampling.seed, "return_candidates": True}
+        body = _body(self._endpoint, ask) | {"tts": told | parameters}
+        if ask.budget.max not in (None, -1):
+            plan = self._speech.plan(ask)
+            body |= {"thinking_token_budget": plan.maximum, "max_tokens": plan.room}
+        reply = self._endpoint.call("POST", CHAT, body)
+        maximum = self._speech.plan(ask).maximum
+        return served.chosen(_read(reply, self._speech.format, maximum), reply.get("tts"))
 
     def _budgeted(self, ask: Ask) -> Answered:
         assert ask.budget is not None
@@ -96,6 +114,8 @@ class Elsewhere:
         self._answer_tokens, self._concurrency = config.answer_tokens, config.concurrency
 
     def refusal(self, setting: Setting) -> str | None:
+        if setting.strategy:
+            return NO_STRATEGIES
         if setting.method not in ELSEWHERE:
             return "the server only chats: it returns no token ids, and its budgets have no extends"
         return None

@@ -38,7 +38,8 @@ def policy(setting: Setting, question: Question, seed: int) -> Policy:
     ask, total, seconds = first(setting, question, seed), 0, 0.0
     for number in range(1, setting.tries + 1):
         answered = yield ask
-        total, seconds = total + answered.output_tokens, seconds + answered.seconds
+        seconds += answered.seconds
+        total += answered.spent.total_tokens if answered.spent else answered.output_tokens
         if setting.method != REJECTION or answered.end == "natural":
             break
         ask = replace(ask, sampling=replace(ask.sampling, seed=seeded(seed, f"try {number}")))
@@ -52,6 +53,7 @@ def first(setting: Setting, question: Question, seed: int) -> Ask:
         budget=setting.budget,
         sampling=Sampling(temperature=setting.temperature, seed=seed),
         max_steps=setting.limit if setting.counts_steps else None,
+        strategy=setting.strategy,
     )
 
 

@@ -38,6 +38,8 @@ NOTHING = Taken(
     seconds=0.0,
 )
 """what comes of a question without room"""
+STRATEGIES = "strategies"
+"""in a source's identity: what shapes the answers of strategies and no others"""
 CHECKED, LEAST_CHECKED = 20, 3
 """one in so many answers that may have shared something is made alone as well, and so many a run"""
 
@@ -190,8 +192,9 @@ class Runner:
             next(ticks, None)  # the bar's last step, which takes it away
 
     def _journal(self, run: Run) -> Journal:
+        strategic = {} if run.setting.strategy else {STRATEGIES: None}
         inputs = {
-            "identity": dict(self._identity),
+            "identity": {**self._identity, **strategic},
             "setting": asdict(run.setting) | {"num_samples": None},
             "benchmark": run.benchmark,
             "seed": self._seed,
@@ -226,6 +229,7 @@ def _found(run: Run, entries: Sequence[Entry]) -> Found:
 
 def _sample(unit: Unit, taken: Taken) -> Sample:
     setting, answered = unit.run.setting, taken.answered
+    spent = answered.spent
     return Sample(
         benchmark=unit.run.benchmark,
         run=setting.label,
@@ -246,10 +250,19 @@ def _sample(unit: Unit, taken: Taken) -> Sample:
         thinking_tokens=answered.thinking_tokens,
         output_tokens=answered.output_tokens,
         total_tokens=taken.total_tokens,
+        sequential_tokens=spent.sequential_tokens if spent else taken.total_tokens,
         thinking=answered.thinking,
         answer=answered.answer,
         extracted=None,
         is_correct=False,
         graded_by="rules",
         is_kept=answered.is_kept,
+        mean_logprob=answered.mean_logprob,
+        strategy=setting.strategy,
+        num_started=spent.num_started if spent else taken.tries,
+        num_aborted=spent.num_aborted if spent else 0,
+        aborted_tokens=spent.aborted_tokens if spent else 0,
+        verifier_tokens=spent.verifier_tokens if spent else 0,
+        is_degraded=spent.is_degraded if spent else False,
+        decision=spent.decision if spent else "{}",
     )

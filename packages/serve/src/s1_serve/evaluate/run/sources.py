@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,23 @@ from s1_core import artifacts, chat
 from s1_core.errors import UserError
 from s1_serve.endpoint import Endpoint
 from s1_serve.engine import LazyEngine
+from s1_serve.evaluate.calibrate import heat
+from s1_serve.evaluate.calibrate.heat import Measure
 from s1_serve.evaluate.config import EvaluateConfig
 from s1_serve.evaluate.run.asks import Answerer
 from s1_serve.evaluate.run.chats import Elsewhere, Pool, Service, Words
+from s1_serve.evaluate.run.runner import STRATEGIES
+from s1_serve.evaluate.run.strategists import Both, InProcess, Minds
 from s1_serve.evaluate.run.tokens import Speech, Tokens
 from s1_serve.model import Model
 from s1_serve.options import describe, version
+from s1_serve.reward_engine import RewardEngine
+from s1_serve.strategies import calibration
+from s1_serve.strategies.catalogue import Available
+from s1_serve.strategies.verifiers.config import KINDS, VerifierConfig
 
+OTHER = "other"
+"""the second model, by the name that cascades know it by"""
 _BATCHES = (
     "Arithmetic may depend on the batch on this device: greedy answers can differ from one run to"
     " the next."
@@ -37,6 +47,11 @@ class Opened:
     """Greedy answers share what is equal, and have to be checked."""
     is_limited: bool = False
     """Methods that it cannot have are left out and named; elsewhere they are the user's fault."""
+    heat: Callable[[int, int], Measure | None] = lambda tokens, seed: None
+    """Gives what measures entropies (calibrate.heat), from the most tokens of a sample and a seed;
+    None where no logprobs are."""
+    has_strategies: bool = False
+    """Runs strategies; elsewhere they are left out and named."""
 
 
 def opened(config: EvaluateConfig) -> Opened:
@@ -56,20 +71,52 @@ def in_process(path: str, config: EvaluateConfig) -> Opened:
     """Open a model artifact in this process; its engine starts with the first answer."""
     lazy = LazyEngine(path, config.serve)
     model = lazy.model
-    context = config.serve.context or model.context
-    speech = _speech(config, model.format, model.text, model.stop_ids, context)
+    speech = _speech_of(config, model)
     sha = model.artifact.sha256
+    plain = Tokens(lazy, speech, keeps_plans=True, shares=config.shortcuts)
+    strategic = _strategic(config, lazy, speech, plain)
     return Opened(
-        answerer=Tokens(lazy, speech, keeps_plans=True, shares=config.shortcuts),
+        answerer=Both(plain, strategic),
         identity={
             "model": sha,
             "serve": artifacts.identity(config.serve),
             "engine": version(),
             "answer_tokens": config.answer_tokens,
+            STRATEGIES: strategic.identity,
         },
         facts=partial(_facts, model, config),
         shares=config.shortcuts and not model.format.counts_steps,
+        heat=lambda tokens, seed: heat.in_process(lazy.start(), speech, tokens, seed),
+        has_strategies=True,
     )
+
+
+def _strategic(
+    config: EvaluateConfig, lazy: LazyEngine, speech: Speech, plain: Tokens
+) -> InProcess:
+    """Give strategies the verifiers that this evaluation has, its other model and calibration."""
+    rewards = {"reward": RewardEngine(config.reward, config.serve)} if config.reward else {}
+    kinds = [*rewards, *(kind for kind in KINDS if kind != "reward")]
+    other = LazyEngine(config.other_model, config.serve) if config.other_model else None
+    others = {OTHER: (other, _speech_of(config, other.model))} if other else {}
+    found = calibration.read(config.calibration) if config.calibration else None
+    minds = Minds(
+        engine=lazy,
+        speech=speech,
+        available=Available(
+            verifiers={kind: VerifierConfig(kind=kind).verifier() for kind in kinds},
+            models=tuple(others),
+            calibration=found,
+        ),
+        others=others,
+        scorers={name: one.score for name, one in rewards.items()},
+    )
+    identity = {
+        "verifiers": {name: one.sha256 for name, one in rewards.items()},
+        "models": {OTHER: other.model.artifact.sha256} if other else {},
+        "calibration": asdict(found) if found else None,
+    }
+    return InProcess(minds, plain, identity)
 
 
 def _facts(model: Model, config: EvaluateConfig) -> dict[str, Any]:
@@ -89,6 +136,8 @@ def _ours(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
     return Opened(
         answerer=Service(endpoint, speech, config.concurrency),
         identity=_identity(endpoint, config, told),
+        heat=partial(_heat, endpoint, config),
+        has_strategies=True,
         facts=lambda: {
             "model": _card(endpoint, fmt) | {"manifest_sha256": told["manifest_sha256"]},
             "engine": told["engine"],
@@ -104,15 +153,31 @@ def _others(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
     if not endpoint.takes_tokens:
         notes.append("The server only chats: thinking is counted, and budgets kept, by itself.")
         answerer = Elsewhere(endpoint, fmt, config)
-        return Opened(answerer=answerer, identity=identity, facts=lambda: facts, is_limited=True)
+        return Opened(
+            answerer=answerer,
+            identity=identity,
+            facts=lambda: facts,
+            heat=partial(_heat, endpoint, config),
+            is_limited=True,
+        )
     speech = _speech(config, fmt, Words(endpoint), endpoint.stop_ids(), endpoint.context)
     pool = Pool(endpoint, config.concurrency)
     return Opened(
         answerer=Tokens(pool, speech, keeps_plans=False, shares=config.shortcuts),
         identity=identity,
         facts=lambda: facts,
+        heat=partial(_heat, endpoint, config),
         shares=config.shortcuts,
     )
+
+
+def _heat(endpoint: Endpoint, config: EvaluateConfig, tokens: int, seed: int) -> Measure:
+    return heat.at_endpoint(endpoint, tokens, seed, config.concurrency)
+
+
+def _speech_of(config: EvaluateConfig, model: Model) -> Speech:
+    context = config.serve.context or model.context
+    return _speech(config, model.format, model.text, model.stop_ids, context)
 
 
 def _speech(

@@ -63,10 +63,11 @@ class Sweep:
             reason = self._source.answerer.refusal(setting)
             if reason is None:
                 wanted.append(setting)
-            elif self._source.is_limited:
+            elif self._source.is_limited or (setting.strategy and not self._source.has_strategies):
                 skipped[setting.method] = reason
             else:
-                raise UserError(f"method {setting.method} cannot be measured here: {reason}")
+                name = setting.strategy or f"method {setting.method}"
+                raise UserError(f"{name} cannot be measured here: {reason}")
         if not wanted:
             raise UserError("; ".join(f"{name}: {why}" for name, why in skipped.items()))
         return wanted, [{"method": name, "reason": why} for name, why in skipped.items()]

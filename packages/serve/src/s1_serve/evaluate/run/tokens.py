@@ -24,6 +24,7 @@ from s1_serve.evaluate.run.sharing import Sharing
 from s1_serve.evaluate.settings import Setting
 from s1_serve.text import Codec
 
+NO_STRATEGIES = "the server runs no strategies: it is none of ours"
 Asking = Generator[Job, Any, Outcome]
 
 
@@ -91,7 +92,9 @@ class Tokens:
         self._sharing = Sharing(worker) if shares else worker
 
     def refusal(self, setting: Setting) -> str | None:
-        """Nothing is refused that a model of this format can do."""
+        """Nothing is refused that a model of this format can do by single answers."""
+        if setting.strategy:
+            return NO_STRATEGIES
         return format_refusal(setting, self._speech.format)
 
     def check(self, ask: Ask) -> None:

@@ -14,11 +14,10 @@ from typing import Protocol
 
 from s1_core.errors import UserError
 from s1_serve.strategies import ballots
-from s1_serve.strategies.calls import Step
+from s1_serve.strategies.calls import Call, Step
 from s1_serve.strategies.known import Known, Sample
 from s1_serve.strategies.parameters import check_counts, check_one_of
-from s1_serve.strategies.policy import Choice, Decision
-from s1_serve.strategies.rounds import awaited
+from s1_serve.strategies.policy import WAIT, Choice, Decision
 from s1_serve.strategies.verified import contest
 from s1_serve.strategies.verifiers.reward import AGGREGATES
 from s1_serve.strategies.verifiers.verifier import Verifier, is_share, judged
@@ -102,17 +101,21 @@ def check(rule: Rule) -> None:
 
 
 def decide(known: Known, rule: Rule) -> Decision:
-    """Play the rounds that have been, and say what is next."""
+    """Play the rounds that have been, and say what is next: nothing while any call is live."""
+    if any(known[name].is_live for name in reversed([*known.samples])):  # the newest first
+        return WAIT
     parents: Parents = (None,) * rule.n
     rounds: list[tuple[str, ...]] = []
+    scores: dict[str, float] = {}
     num_drawn, is_last = 0, rule.depth == 1
     for number in range(rule.depth):
-        steps = _steps(rule, number, parents, num_drawn, is_last)
-        names = tuple(step.id for step in steps)
+        names = tuple(f"{number}/{place}" for place in range(len(parents)))
+        if names[0] not in known:
+            return Decision(start=_steps(rule, names, parents, num_drawn, is_last))
+        if f"{number + 1}/0" not in known and (unasked := _unasked(known, rule, names)):
+            return Decision(start=unasked)
         rounds.append(names)
-        if waiting := awaited(known, steps) or _judging(known, rule, names):
-            return waiting
-        scores = _scores(known, rule, [name for names in rounds for name in names])
+        scores |= _scores(known, rule, names)
         grown = Grown(known=known, number=number, rounds=tuple(rounds), scores=scores)
         if is_last or not grown.open:
             break
@@ -154,27 +157,24 @@ def stands(sample: Sample) -> bool:
 
 
 def _steps(
-    rule: Rule, number: int, parents: Parents, num_drawn: int, is_last: bool
+    rule: Rule, names: Sequence[str], parents: Parents, num_drawn: int, is_last: bool
 ) -> tuple[Step, ...]:
     return tuple(
         Step(
-            id=f"{number}/{place}",
+            id=name,
             index=num_drawn + place,
             parent=parent,
             max_tokens=rule.step_tokens,
             ends_thinking=is_last,
         )
-        for place, parent in enumerate(parents)
+        for place, (name, parent) in enumerate(zip(names, parents, strict=True))
     )
 
 
-def _judging(known: Known, rule: Rule, names: Sequence[str]) -> Decision | None:
-    """Have the steps scored that came to something; None once that is done."""
+def _unasked(known: Known, rule: Rule, names: Sequence[str]) -> tuple[Call, ...]:
+    """List the calls that score the steps which came to something, as far as they are missing."""
     targets = [name for name in names if known[name].is_finished]
-    judging = judged(known, rule.verifier, targets)
-    if judging.missing and not known.is_closed:
-        return Decision(start=judging.missing)
-    return None if judging.is_complete else Decision()
+    return judged(known, rule.verifier, targets).missing
 
 
 def _scores(known: Known, rule: Rule, names: Sequence[str]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from s1_serve.evaluate.config import (
     STEPS,
     TOKENS,
 )
-from s1_serve.evaluate.report.figures import canvas
+from s1_serve.evaluate.report.figures import canvas, strategies
 from s1_serve.evaluate.report.figures.canvas import GREY, Look, Panel
 from s1_serve.evaluate.report.figures.labels import Names, Point
 from s1_serve.evaluate.report.runs import Run
@@ -48,6 +48,7 @@ TITLES = {
     "thinking": "Accuracy against thinking",
     "controls": "Other ways to control thinking",
     "parallel": "Sequential against parallel",
+    "strategies": "What strategies cost",
     "extends": "What an extend changes",
 }
 """of the figures, by the name of their files"""
@@ -68,6 +69,9 @@ def draw(report: Mapping[str, Any]) -> dict[str, bytes]:
     if any(row["method"] == MAJORITY for row in scored):
         panels = [Panel(name, partial(_parallel, by_name[name], wait)) for name in names]
         found["parallel"] = canvas.drawn(panels)
+    costs = strategies.panels(report, scored, names)
+    if costs:
+        found["strategies"] = canvas.drawn(costs)
     if report["extends"]:
         found["extends"] = canvas.drawn(_extends(report["extends"]))
     return {f"{name}.{form}": data for name, forms in found.items() for form, data in forms.items()}

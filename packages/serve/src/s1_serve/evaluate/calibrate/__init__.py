@@ -1,0 +1,1 @@
+"""`just calibrate`: what a model is like, for the strategy that chooses strategies."""

@@ -1,0 +1,1 @@
+"""Strategies behind the service's HTTP: who may run, on what, and what is said of it."""

@@ -1,0 +1,1 @@
+"""What runs the calls of a strategy, whatever generates."""
