@@ -54,13 +54,15 @@ class Server:
         return self.metric("vllm:num_requests_running") + self.metric("vllm:num_requests_waiting")
 
 
-def started(command: list[str], log: Path, port: int, variables: dict[str, str]) -> Server:
+def started(
+    command: list[str], log: Path, port: int, variables: dict[str, str], path: str = "/readyz"
+) -> Server:
     """Start a server and wait until it is ready."""
     with log.open("wb") as sink:
         environment = os.environ | variables
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)
     server = Server(process, f"http://127.0.0.1:{port}", log)
-    _wait(server)
+    _wait(server, path)
     return server
 
 
@@ -95,11 +97,11 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in listed.stdout.split()]
 
 
-def _wait(server: Server) -> None:
+def _wait(server: Server, path: str) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
-            if httpx.get(f"{server.url}/readyz", timeout=2).is_success:
+            if httpx.get(f"{server.url}{path}", timeout=2).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.3)

@@ -26,7 +26,8 @@ def sample(of: Question, answer: str, **fields: Any) -> Sample:
         "benchmark": "b", "run": "none", "method": "none", "sample": 0, "seed": 0, "max": None,
         "min": 0, "extends": 0, "extend_with": "", "control": "", "limit": None,
         "used_extends": 0, "tries": 1, "end": "natural", "finish_reason": "stop",
-        "thinking_tokens": 9, "output_tokens": 12, "total_tokens": 12, "sequential_tokens": 12, "thinking": "Hm.",
+        "thinking_tokens": 9, "output_tokens": 12, "total_tokens": 12, "sequential_tokens": 12,
+        "thinking": "Hm.",
         "extracted": None, "is_correct": False, "graded_by": "",
     }  # fmt: skip
     return Sample(question_id=of.id, answer=answer, **(values | fields))

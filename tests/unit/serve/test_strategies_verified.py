@@ -236,7 +236,7 @@ def test_the_judge_picks_a_proposal_by_its_number() -> None:
     assert picks == {"0", "1", "2"}
 
 
-@pytest.mark.parametrize("said", ["0", "4", "1.", "first", "", "1, 2", "-1"])
+@pytest.mark.parametrize("said", ["0", "4", "first", "", "1, 2", "-1"])
 def test_a_pick_that_is_not_understood_is_the_first_valid_one(said: str) -> None:
     broken = proposal("look_up", '{"city": ')
     session = step_of([broken, proposal("b"), proposal("c"), proposal("d")], said)

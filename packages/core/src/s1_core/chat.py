@@ -18,6 +18,8 @@ TURN_START, TURN_END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>
 ANSWER_START = "<|im_start|>answer"
 """the end-of-thinking delimiter of s1: there is no token of its own for it (spec 1.9)"""
 PAD = "<|fim_pad|>"
+STEP_END = "<|quad_end|>"
+"""parts the steps of a text that is only tokenized; no model ever reads it"""
 CALL_START, CALL_END = "<tool_call>", "</tool_call>"
 RESULT_START, RESULT_END = "<tool_response>", "</tool_response>"
 SYSTEM_PROMPT = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
@@ -79,10 +81,14 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of rendered text; `is_target` says whether training learns it."""
+    """A stretch of rendered text; `is_target` says whether training learns it.
+
+    A `label` is what its last token is to predict, instead of what follows.
+    """
 
     text: str
     is_target: bool
+    label: str | None = None
 
 
 def format_named(name: str) -> Format:

@@ -12,9 +12,7 @@ LABELS = WRONG, RIGHT = "-", "+"
 
 # A blank line, a newline behind the end of a sentence, or the next numbered item of a walk as the
 # problem bank writes them ("1:r=1 2:a=1"). Newlines belong to the step that they end.
-_BOUNDARY = re.compile(
-    r"(?<=[^\n])\n{2,}(?=[^\n])|(?<=[.!?])\n+(?=[^\n])|(?<=\d)(?= \d+:)"
-)
+_BOUNDARY = re.compile(r"(?<=[^\n])\n{2,}(?=[^\n])|(?<=[.!?])\n+(?=[^\n])|(?<=\d)(?= \d+:)")
 
 
 def parted(text: str) -> list[str]:

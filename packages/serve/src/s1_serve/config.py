@@ -189,8 +189,9 @@ class ServiceConfig:
     """Repeat `reasoning` as `reasoning_content`, the name older clients read."""
     logs_prompts: bool = False
     """Write requests into the log as they came."""
-    strategy_slots: int = 16
-    """Samples of strategies in the engine at the same time; other requests have the rest."""
+    strategy_slots: int | None = None
+    """Samples of strategies in flight, all requests together; None is 64, and 4 without a GPU,
+    where 16 made plain requests wait three times as long for their first token."""
     strategy_requests: int = 64
     """Strategies at work or waiting, above which they are told to come again (429)."""
     verifiers: list[VerifierConfig] = field(default_factory=lambda: [VerifierConfig(kind="judge")])
@@ -206,7 +207,7 @@ class ServiceConfig:
             raise UserError(f"port is {self.port}: give one from 1 to 65535")
         counts = ("max_answers", "strategy_slots", "strategy_requests")
         for name in ("max_body_mib", "drain_s", "request_timeout_s", *counts):
-            if getattr(self, name) <= 0:
+            if (value := getattr(self, name)) is not None and value <= 0:
                 raise UserError(f"{name} is {getattr(self, name)}: give more than 0")
         self._check_names()
 

@@ -90,9 +90,14 @@ def _bytes_per_token(settings: dict[str, Any]) -> int:
     return int(2 * FLOAT32_BYTES * settings["num_hidden_layers"] * kv_heads * width)
 
 
+def has_gpu() -> bool:
+    """Say whether this machine has an NVIDIA device; loads nothing to find out."""
+    return Path("/dev/nvidiactl").exists()
+
+
 def _free_memory() -> float:
     """Return the bytes that a process may still take; no bound where a GPU holds the cache."""
-    if Path("/dev/nvidiactl").exists():
+    if has_gpu():
         return math.inf
     lines = Path("/proc/meminfo").read_text().splitlines()
     return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))

@@ -10,14 +10,13 @@ import logging
 import os
 import warnings
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from s1_core.errors import UserError
 from s1_serve.budget.plan import delimiters
 from s1_serve.budget.request import KEY, Board
 from s1_serve.config import ServeConfig
-from s1_serve.model import BLOCK_SIZE, GIB, Model
+from s1_serve.model import BLOCK_SIZE, GIB, Model, has_gpu
 
 MIN_BATCHED_TOKENS = 4096
 
@@ -43,7 +42,7 @@ def quiet() -> None:
         "GLOO_LOG_LEVEL": "ERROR",
     }.items():
         os.environ.setdefault(name, value)
-    if not Path("/dev/nvidiactl").exists():
+    if not has_gpu():
         # vLLM compiles one small function at the first logprobs: half a minute for nothing on CPU.
         os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
     logging.getLogger("vllm").setLevel(logging.ERROR)

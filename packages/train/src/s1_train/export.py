@@ -22,6 +22,7 @@ from s1_train.config import ExportConfig
 from s1_train.encoding import Samples
 from s1_train.runs import checkpoints
 from s1_train.runs.folder import Identity, RunFolder, read_json
+from s1_train.runs.inputs import STEPS
 from s1_train.runs.job import Job
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ _M_MMAP_THRESHOLD = -3
 def main(config: ExportConfig) -> None:
     """Export unless the model is there already."""
     run = FinishedRun.open(config.run)
-    manifest, parents = run.manifest, run.parents
-    is_current = artifacts.is_current(config.out, kind="model", config=manifest, parents=parents)
+    identity: dict[str, Any] = {"kind": run.kind, "config": run.manifest, "parents": run.parents}
+    is_current = artifacts.is_current(config.out, **identity)
     if is_current and (Path(config.out) / PARITY).is_file():  # earlier exports did not leave it
         cli.say(f"up to date: {config.out}")
         return
     state = run.verified_state()
     _return_freed_memory()
-    with artifacts.create(config.out, kind="model", config=manifest, parents=parents) as draft:
+    with artifacts.create(config.out, **identity) as draft:
         found = _write(draft, run, state, config.shard_mb)
         draft.write_text(PARITY, found.text)
     moved = f"rounding moves logits by {found.rounding:.2g}"
@@ -83,6 +84,16 @@ class FinishedRun:
         )
 
     @property
+    def is_reward(self) -> bool:
+        """Say whether it learnt to score steps, not to answer."""
+        return STEPS in self.identity.parents
+
+    @property
+    def kind(self) -> str:
+        """Name the artifact that it becomes."""
+        return "reward" if self.is_reward else "model"
+
+    @property
     def parents(self) -> dict[str, str]:
         """Name what the model was made from, by manifest hash."""
         return self.identity.parents | {"checkpoint": self.sha256}
@@ -92,9 +103,11 @@ class FinishedRun:
         """Say what the manifest says of the model: format, length control, ids, origin, recipe."""
         config = self.job.config
         words = tokenizer.load(self.folder.tokenizer, chat.format_named(config.format))
+        labels = {"label_ids": list(tokenizer.label_ids(words))} if self.is_reward else {}
         return {
             "format": config.format,
             "control": config.control,
+            **labels,
             "base": self.identity.recipe["base"],
             "base_revision": config.base_revision,
             "step": self.step,
@@ -112,13 +125,18 @@ class FinishedRun:
 
 def _write(draft: artifacts.Draft, run: FinishedRun, state: Path, shard_mb: int) -> Parity:
     """Write and check the model; give what the check found."""
-    from s1_train.model import parity, shards, skeleton, tensors, texts
+    from s1_train.model import parity, reward, shards, skeleton, tensors, texts
 
     weights = tensors.of_checkpoint(state)
     network = skeleton.build(run.job.config.model, run.job.vocab_size, run.folder.base)
     skeleton.check(network, weights.shapes)
-    _write_config(draft, network, run.manifest)
-    shards.write(weights, skeleton.written_names(network), draft.path, shard_mb)
+    names = skeleton.written_names(network)
+    architecture = type(network).__name__
+    if run.is_reward:
+        weights = scored = reward.WithScores(weights, network, run.manifest["label_ids"])
+        names, architecture = [*names, *scored.names], reward.ARCHITECTURE
+    _write_config(draft, network, architecture, run.manifest)
+    shards.write(weights, names, draft.path, shard_mb)
     sample = Samples(run.folder.encoded)[0].input_ids[:_SAMPLE]
     with cli.working("export, comparing logits"):
         found = parity.check(network, weights, draft.path, sample)
@@ -127,12 +145,12 @@ def _write(draft: artifacts.Draft, run: FinishedRun, state: Path, shard_mb: int)
 
 
 def _write_config(
-    draft: artifacts.Draft, network: PreTrainedModel, manifest: dict[str, Any]
+    draft: artifacts.Draft, network: PreTrainedModel, architecture: str, manifest: dict[str, Any]
 ) -> None:
     """Write config.json, with the ids of the manifest."""
     network.config.save_pretrained(draft.path)
     config = read_json(draft.path / "config.json") | {
-        "architectures": [type(network).__name__],
+        "architectures": [architecture],
         "dtype": "bfloat16",
         "use_cache": True,
         "bos_token_id": None,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s1_core import chat
+from s1_core import chat, steps
 from s1_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -163,6 +163,21 @@ def token_ids(tokenizer: Tokenizer) -> TokenIds:
     """Derive the ids for padding, the end of a turn, and every stop."""
     end = _id(tokenizer, chat.TURN_END)
     return TokenIds(_id(tokenizer, chat.PAD), end, (end, _id(tokenizer, chat.END_OF_TEXT)))
+
+
+def label_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Derive the ids that a reward model chooses from, that of wrong steps first."""
+    return tuple(single_id(tokenizer, label) for label in steps.LABELS)
+
+
+def single_id(tokenizer: Tokenizer, text: str) -> int:
+    """Encode what has to be one token."""
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise UserError(
+            f"the tokenizer splits {text!r} into {len(ids)} ids, steps want one; use another base"
+        )
+    return int(ids[0])
 
 
 def _id(tokenizer: Tokenizer, token: str) -> int:

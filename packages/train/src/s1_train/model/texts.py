@@ -61,6 +61,7 @@ def card(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         base="scratch" if from_scratch else manifest["base"],
         origin=_rows(origin),
         recipe=_rows(dict(sorted(flat(manifest["recipe"]).items()))),
+        use=_SCORES if "label_ids" in manifest else _ANSWERS,
         licence=_NO_BASE if from_scratch else _BASE,
     )
 
@@ -83,6 +84,16 @@ hash. The chat template opens the thinking; an engine may force its length.
 |---|---|
 {origin}
 
+{use}
+## Recipe
+| setting | |
+|---|---|
+{recipe}
+
+## Licence
+{licence}
+"""
+_ANSWERS = """\
 ## Use
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -91,14 +102,11 @@ model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 ```
 An endpoint with budget forcing: `just serve --model path/to/this/folder`.
-
-## Recipe
-| setting | |
-|---|---|
-{recipe}
-
-## Licence
-{licence}
+"""
+_SCORES = """\
+## Use
+A process reward model: at the end mark behind each step it gives P(wrong) and P(right). It does not
+answer. As an endpoint: `just reward --model path/to/this/folder`.
 """
 _BASE = "The licence of the base model applies to these weights; nothing here grants more."
 _NO_BASE = "There is no base model whose licence would apply; that of the data does."

@@ -13,14 +13,17 @@ from pathlib import Path
 
 import yaml
 
-from s1_core import artifacts, chat
+from s1_core import artifacts, chat, steps
 from s1_core.errors import UserError
-from s1_core.records import Example
+from s1_core.records import Example, GradedSteps
 from s1_train import tokenizer
 from s1_train.config import TrainConfig
 from s1_train.net import weights
 from s1_train.runs.folder import Identity, write_text
 
+STEPS = "steps"
+KINDS = ("s1k", STEPS)
+"""what a run may learn: completions of prompts, or whether steps are right"""
 Sample = tuple[str, tuple[chat.Segment, ...]]
 Count = Callable[[str], int]
 
@@ -38,7 +41,14 @@ class Inputs:
         """Open the artifacts; one that is missing, altered or of another kind is a UserError."""
         chat.format_named(config.format)
         _check_loggers(config.loggers)
-        data = artifacts.load(config.data, kind="s1k")
+        data = artifacts.load(config.data)
+        if data.kind not in KINDS:
+            raise UserError(
+                f"{data.path} holds {data.kind!r}, wanted {' or '.join(map(repr, KINDS))};"
+                " name another folder"
+            )
+        if data.kind == STEPS and (config.control, config.targets) != ("none", "completion"):
+            raise UserError("steps have labels for targets: leave --control and --targets out")
         return Inputs(config, data, weights.find(config.base, config.base_revision))
 
     @property
@@ -67,7 +77,10 @@ class Inputs:
 
     def samples(self, num_tokens: Count | None = None) -> list[Sample]:
         """Render the data, (id, segments) a row; length control wants a count of tokens."""
-        text_format, rows = chat.format_named(self.config.format), self._examples
+        text_format = chat.format_named(self.config.format)
+        if self.data.kind == STEPS:
+            return [_graded(text_format, row) for row in self.data.read("steps", GradedSteps)]
+        rows = self._examples
         if num_tokens is not None:
             rows = [with_control(row, self.config, num_tokens) for row in rows]
         return [(row.question_id, chat.render_example(text_format, row)) for row in rows]
@@ -75,6 +88,11 @@ class Inputs:
     @cached_property
     def _examples(self) -> list[Example]:
         return self.data.read("examples", Example)
+
+
+def _graded(text_format: chat.Format, row: GradedSteps) -> Sample:
+    prompt = chat.generation_prompt(text_format, row.question)
+    return row.question_id, steps.render(prompt, row.steps, row.are_right)
 
 
 def with_control(example: Example, config: TrainConfig, num_tokens: Count) -> Example:

@@ -1,7 +1,8 @@
 """Scores of a reward model behind vLLM's /pooling: `just reward`, or another server of the kind.
 
-One request scores all steps of a thinking: each ends with a mark, and the server gives one row a
-mark. Refuses whatever is not one probability a step; no score is ever made up.
+The server gives one row a token; a step has that of its last. So the text is tokenized there first,
+with a mark behind each step, which is then taken out: the model never reads one. Refuses whatever
+is not one probability a step; no score is ever made up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from s1_core import chat
 from s1_core.errors import UserError
 from s1_core.steps import marked, parted
 
+_WANTED = "serve a reward model there with `just reward`"
 RIGHT = 1
 """which of a row's two probabilities is that of a right step"""
 
@@ -25,7 +27,11 @@ class RewardError(UserError):
 
 
 async def score(
-    client: httpx.AsyncClient, url: str, model: str | None, question_prompt: str, steps: Sequence[str]
+    client: httpx.AsyncClient,
+    url: str,
+    model: str | None,
+    question_prompt: str,
+    steps: Sequence[str],
 ) -> list[float]:
     """Give P(right) of each step behind a generation prompt, `model` as the server calls it.
 
@@ -34,12 +40,15 @@ async def score(
     """
     if not steps:
         return []
-    place = f"{url.rstrip('/').removesuffix('/v1')}/pooling"
-    body: dict[str, Any] = {
-        "input": marked(question_prompt, steps),
-        "encoding_format": "float",
-        "add_special_tokens": False,
-    } | ({} if model is None else {"model": model})
+    root, named = url.rstrip("/").removesuffix("/v1"), {} if model is None else {"model": model}
+    text = {"prompt": marked(question_prompt, steps), "add_special_tokens": False} | named
+    ids, ends = _ids(await _post(client, f"{root}/tokenize", text), len(steps), root)
+    body = {"input": ids, "encoding_format": "float", "task": "token_classify"} | named
+    return _checked(await _post(client, f"{root}/pooling", body), ids, ends, f"{root}/pooling")
+
+
+async def _post(client: httpx.AsyncClient, place: str, body: dict[str, Any]) -> Any:
+    """Send a request and read the JSON of its answer; None where it is none."""
     try:
         response = await client.post(place, json=body)
     except httpx.HTTPError as error:
@@ -48,7 +57,10 @@ async def score(
     if not response.is_success:
         said = " ".join(response.text.split())[:300]
         raise RewardError(f"{place} answers {response.status_code}: {said}")
-    return _checked(response, len(steps), place)
+    try:
+        return response.json()
+    except ValueError:
+        return None
 
 
 def scorer(
@@ -63,19 +75,29 @@ def scorer(
     return scores
 
 
-def _checked(response: httpx.Response, count: int, place: str) -> list[float]:
+def _ids(answer: Any, count: int, root: str) -> tuple[list[int], list[int]]:
+    """Take the marks out of the ids of a marked text; say where each of `count` steps ends."""
     try:
-        rows = response.json()["data"][0]["data"]
-        scores = [float(row[RIGHT]) for row in rows]
+        tokens = [int(token) for token in answer["tokens"]]
     except (ValueError, TypeError, LookupError) as error:
-        raise RewardError(
-            f"{place} does not answer as a reward model ({type(error).__name__}): serve one there"
-            " with `just reward`"
-        ) from error
-    if len(scores) != count:
-        raise RewardError(
-            f"{place} gave {len(scores)} scores for {count} steps: another model of steps?"
-        )
+        raise RewardError(f"{root}/tokenize gives no token ids: {_WANTED}") from error
+    mark = tokens[-1] if tokens else None
+    ids = [token for token in tokens if token != mark]
+    places = [at for at, token in enumerate(tokens) if token == mark]
+    if len(places) != count:
+        raise RewardError(f"{root} does not know the mark {chat.STEP_END} as one token: {_WANTED}")
+    return ids, [at - nth - 1 for nth, at in enumerate(places)]
+
+
+def _checked(answer: Any, ids: Sequence[int], ends: Sequence[int], place: str) -> list[float]:
+    try:
+        rows = answer["data"][0]["data"]
+        found = len(rows)
+        scores = [float(rows[end][RIGHT]) for end in ends] if found == len(ids) else []
+    except (ValueError, TypeError, LookupError) as error:
+        raise RewardError(f"{place} does not answer as a reward model: {_WANTED}") from error
+    if found != len(ids):
+        raise RewardError(f"{place} gave {found} rows for {len(ids)} tokens: {_WANTED}")
     if not all(math.isfinite(one) and 0 <= one <= 1 for one in scores):
         raise RewardError(f"{place} gave scores that are no probabilities: {scores[:5]}")
     return scores

@@ -1,0 +1,1 @@
+"""Thinking whose steps are known to be right or wrong: what a process reward model learns from."""
