@@ -7,7 +7,7 @@ decoded, aborted ones too. Accuracy is on held-out questions, its difference pai
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -57,7 +57,28 @@ def rows() -> list[dict[str, Any]]:
     questions = list(bank.generate(NUM_QUESTIONS, 1, "heldout"))
     mind = Mind(engine=engine, speech=speech)
     found = {arm: _found(run(arm, mind, questions), questions) for arm in ARMS}
-    return [_row(arm, one, found) for arm, one in found.items()]
+    return [_row(arm, one, found) for arm, one in found.items()] + _prefills(mind, questions)
+
+
+def _prefills(mind: Mind, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """Count the prompt tokens that 8 samples compute, for a prompt of the bank and a long one.
+
+    Prompts share whole blocks of the cache alone, 32 tokens on CPU.
+    """
+    rows = []
+    for name, question in (("a bank prompt", questions[0]), ("a long prompt", _long(questions))):
+        (session,) = run("majority:n=8", mind, [question])
+        results = [sample.result for sample in session.known]
+        length = results[0].prompt_tokens
+        computed = sum(result.prompt_tokens - result.cached_tokens for result in results)
+        told = f"majority:n=8 of {name}, {length} tokens"
+        rows.append({"strategy": told, "prefills computed": computed / length})
+    return rows
+
+
+def _long(questions: Sequence[Question]) -> Question:
+    texts = [question.question for question in questions[:20]]
+    return replace(questions[0], question=" ".join(texts))
 
 
 def run(arm: str, mind: Mind, questions: Sequence[Question]) -> list[Session]:

@@ -1,6 +1,8 @@
 """What holds for every strategy, whatever the engine does."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import ClassVar
 
@@ -17,6 +19,7 @@ from s1_serve.strategies.session import Cancel, Launch, Limits, Session
 from unit.serve.available import AVAILABLE, SMALL
 from unit.serve.world import World
 
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = sorted(catalogue.POLICIES)
 
 
@@ -169,3 +172,15 @@ def test_a_name_with_a_slash_is_a_name_and_numbers_are_a_list() -> None:
 
 def test_waiting_is_empty() -> None:
     assert WAIT.start == () and WAIT.abort == () and WAIT.answer is None
+
+
+def test_every_strategy_has_its_section_with_paper_difference_and_use() -> None:
+    text = (ROOT / "packages" / "serve" / "STRATEGIES.md").read_text()
+    sections = dict(re.findall(r"^### `([a-z-]+)`\n(.*?)(?=^##|\Z)", text, re.M | re.S))
+    assert sections.keys() == catalogue.POLICIES.keys()
+    for name, section in sections.items():
+        assert re.search(r"\d{4}\.\d{5}|GenSelect", section), f"{name} names no paper"
+        assert {"Differs", "Use it"} <= set(re.findall(r"Differs|Use it", section)), name
+        told = catalogue.parameters(name).keys() - {"tie"}
+        unnamed = {key for key in told if f"`{key}`" not in section and "as `beam`" not in section}
+        assert not unnamed, f"{name}: {unnamed} are not explained"

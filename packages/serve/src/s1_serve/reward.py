@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 from argparse import Namespace
+from typing import Any
 
 from s1_core import cli
 from s1_core.errors import S1Error
@@ -19,6 +20,10 @@ from s1_serve.options import quiet
 from s1_serve.reward_engine import open_reward, pooling_options
 from s1_serve.server import keys
 from s1_serve.service import bind
+
+
+_DRAIN_S = 5
+"""for scores that are asked for when the server is told to stop"""
 
 
 def main(config: RewardConfig) -> None:
@@ -49,11 +54,32 @@ async def _serve(arguments: Namespace, listener: socket.socket, where: str) -> b
     """Serve until a signal or the end of the engine; say whether it was the latter."""
     from vllm.entrypoints.launchers.api_server import entry
 
+    told = _signals()
     async with entry.build_async_engine_client(arguments) as engine:
         closing = await entry.build_and_serve(engine, where, listener, arguments)
-        has_died = bool(engine.errored)
+        has_died = bool(engine.errored) and not told
     await closing
     return has_died
+
+
+def _signals() -> list[int]:
+    """Give a list in which each signal appears that vLLM's handlers, set later, hear.
+
+    A stopping engine is in error as a dead one is.
+    """
+    heard: list[int] = []
+    loop = asyncio.get_running_loop()
+    add = loop.add_signal_handler
+
+    def adding(number: int, callback: Any, *words: Any) -> None:
+        def called() -> None:
+            heard.append(number)
+            callback(*words)
+
+        add(number, called)
+
+    loop.add_signal_handler = adding  # type: ignore[assignment, method-assign]
+    return heard
 
 
 def _arguments(model: Model, config: RewardConfig, given: tuple[str, ...]) -> Namespace:
@@ -78,6 +104,7 @@ def _arguments(model: Model, config: RewardConfig, given: tuple[str, ...]) -> Na
     arguments.disable_uvicorn_access_log = True
     arguments.uvicorn_log_level = "warning"
     arguments.use_tqdm_on_load = False
+    arguments.shutdown_timeout = _DRAIN_S
     validate_parsed_serve_args(arguments)
     return arguments
 
