@@ -21,7 +21,6 @@ from s1_serve.reward_engine import open_reward, pooling_options
 from s1_serve.server import keys
 from s1_serve.service import bind
 
-
 _DRAIN_S = 5
 """for scores that are asked for when the server is told to stop"""
 
