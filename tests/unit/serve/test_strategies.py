@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from s1_core.errors import UserError
 from s1_serve.strategies import catalogue
-from s1_serve.strategies.calls import Chat
-from s1_serve.strategies.known import Aborted, Failed, Finished, Heard, Known, Started
+from s1_serve.strategies.calls import Chat, Reward
+from s1_serve.strategies.known import Aborted, Failed, Finished, Heard, Known, Result, Started
+from s1_serve.strategies.parameters import MOST_CALLS
 from s1_serve.strategies.policy import WAIT, Choice, Decision, Policy
-from s1_serve.strategies.session import Cancel, Launch, Limits, Session
+from s1_serve.strategies.session import OUT_OF_TOKENS, Cancel, Launch, Limits, Session
+from s1_serve.strategies.simulation import simulate
 from unit.serve.available import AVAILABLE, SMALL
 from unit.serve.world import World
 
@@ -184,3 +186,38 @@ def test_every_strategy_has_its_section_with_paper_difference_and_use() -> None:
         told = catalogue.parameters(name).keys() - {"tie"}
         unnamed = {key for key in told if f"`{key}`" not in section and "as `beam`" not in section}
         assert not unnamed, f"{name}: {unnamed} are not explained"
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Asks for more whenever something ends, and never answers."""
+
+    name: ClassVar[str] = "endless"
+    watches: ClassVar[bool] = False
+    ignores_order: ClassVar[bool] = False
+
+    def decide(self, known: Known) -> Decision:
+        if known.live:
+            return WAIT
+        number = len(known.samples)
+        score = Reward(id=f"score {number}", of="0", verifier="r")
+        return Decision(start=(Chat(id=str(number)), score))
+
+    def best(self, known: Known) -> Choice | None:
+        return Choice(id=known.answered[0].id, why="the first") if known.answered else None
+
+
+def test_a_policy_that_never_ends_is_ended_by_the_number_of_its_calls() -> None:
+    session = Session(Endless(), Limits(), Known())
+    simulate(session, lambda launch: Result(answer="1", tokens=1, vote="1"))
+    assert session.outcome is not None and session.outcome.is_degraded
+    assert len(session.known.samples) == MOST_CALLS
+
+
+def test_scores_cost_no_tokens_and_are_had_when_tokens_are_spent() -> None:
+    session = Session(Endless(), Limits(total_tokens=20, least=16), Known())
+    simulate(session, lambda launch: Result(answer="1", tokens=launch.max_tokens or 0, vote="1"))
+    assert session.outcome is not None and session.outcome.stopped == OUT_OF_TOKENS
+    rewards = [sample for sample in session.known if isinstance(sample.call, Reward)]
+    assert [sample.state for sample in rewards] == ["finished", "finished"]
+    assert session.tokens.total == 20

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 
 from s1_serve.strategies.calls import Call, Reward, Step, is_verifier
 from s1_serve.strategies.known import Aborted, Event, Heard, Known, Sample, Started, heard
+from s1_serve.strategies.parameters import MOST_CALLS
 from s1_serve.strategies.policy import Choice, Policy
 
 OUT_OF_TOKENS = "the token budget was spent"
 OUT_OF_TIME = "the deadline had come"
+OUT_OF_CALLS = f"it had made {MOST_CALLS} calls, the limit of a request"
 _MOST_TURNS = 10_000
 
 
@@ -147,6 +149,8 @@ class Session:
             gone = [name for name in decision.abort if self._is_live(name)]
             if not fresh and not gone:
                 break
+            if len(self.known.samples) + len(fresh) > MOST_CALLS:
+                return [*effects, *self.expire(OUT_OF_CALLS)]
             base = max((s.sequential for s in self.known if not s.is_live), default=0)
             self.known = self.known.all_asked(fresh.values(), base)
             self._waiting.extend(fresh.values())
@@ -178,10 +182,14 @@ class Session:
         """Start what may run: each call of a round gets an equal share of what is left."""
         effects: list[Effect] = []
         while self._waiting and len(self._running) < self.limits.concurrency:
-            call, share = self._waiting[0], self._share()
-            if share is not None and share < self.limits.least and not isinstance(call, Reward):
+            share = self._share()
+            is_spent = share is not None and share < self.limits.least
+            payable = (c for c in self._waiting if not is_spent or isinstance(c, Reward))
+            if (call := next(payable, None)) is None:
                 break
-            self._waiting.popleft()
+            self._waiting.remove(call)
+            if isinstance(call, Reward) and share is not None:
+                share = 0  # it generates nothing
             path = self.known.path(call.id)[:-1] if isinstance(call, Step) else ()
             effects.append(Launch(call=call, path=tuple(path), max_tokens=share))
             self._running[call.id] = share or 0
@@ -191,8 +199,6 @@ class Session:
     def _share(self) -> int | None:
         if self.limits.total_tokens is None:
             return None
-        if isinstance(self._waiting[0], Reward):
-            return 0
         reserved = self._running | self._stopping
         spent = sum(s.tokens for s in self.known if s.id not in reserved)
         left = self.limits.total_tokens - spent - sum(reserved.values())
