@@ -40,7 +40,7 @@ def service(model_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
     model = tiny.build(folder / "model", max_position_embeddings=2048)
     release = of_model(artifacts.load(model).sha256).id  # what the staging gates ask it for
-    flags = ("--max_answers", "128", "--name", "tiny")
+    flags = ("--max_answers", "128", "--name", "tiny", "--strategy_slots", "16")
     with serving(model, folder, *flags, S1_RELEASE=release) as server:
         yield server
 

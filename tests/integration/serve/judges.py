@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from s1_core import chat
 
+STEP, MARK = 7, 9
+"""what every step, and every mark behind one, is in tokens"""
 SAYS = {"yes": "It is.\nYes", "nonsense": "Maybe 7/10?", "empty": ""}
 
 
@@ -22,8 +24,13 @@ class _Judge(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         kind = self.path.split("/")[1]
+        if self.path.endswith("/tokenize"):
+            tokens = [STEP, MARK] * body["prompt"].count(chat.STEP_END)
+            self._send(json.dumps({"tokens": tokens}).encode(), "application/json")
+            return
         if self.path.endswith("/pooling"):
-            self._send(_scored(kind, body["input"].count(chat.STEP_END)), "application/json")
+            assert MARK not in body["input"]
+            self._send(_scored(kind, len(body["input"])), "application/json")
             return
         if kind == "refuses":
             self.send_error(500, "out of memory")
@@ -47,7 +54,7 @@ class _Judge(BaseHTTPRequestHandler):
 
 
 def _scored(kind: str, count: int) -> bytes:
-    """Give two probabilities a step, as vLLM's /pooling does; or what it should not."""
+    """Give two probabilities a token, as vLLM's /pooling does; or what it should not."""
     rows: list[list[float]] = [[0.1, 0.9]] * (count - (kind == "few"))
     if kind == "nan":
         rows[-1:] = [[0.5, float("nan")]]

@@ -341,8 +341,7 @@ def test_strategies_share_the_engine_fairly_and_too_many_are_turned_away(model_f
             while server.num_running() < 4:
                 time.sleep(0.02)
             small = pool.submit(server.post, CHAT, many | voting(2))
-            time.sleep(0.3)
-            assert server.num_running() == 4
+            assert max(server.num_running() for _ in range(8)) == 4
             busy = server.post(CHAT, many | voting(2))
             assert busy.status_code == 429 and busy.headers["retry-after"] == "1"
             assert "2 strategies are at work" in busy.json()["error"]["message"]

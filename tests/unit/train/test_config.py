@@ -30,7 +30,7 @@ def recipe(name: str, *flags: str) -> TrainConfig:
 def test_every_recipe_says_where_it_reads_and_writes_and_comes_back(path: Path) -> None:
     config = recipe(path.stem)
     assert config.data.parts[0] == config.out.parts[0] == "artifacts"
-    assert config.out.parts[-1] == "run" and config.data.name == "s1k"
+    assert config.out.parts[-1] == "run" and config.data.name in ("s1k", "steps")
     assert from_plain(TrainConfig, artifacts.plain(config)) == config
 
 
