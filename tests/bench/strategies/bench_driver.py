@@ -10,16 +10,11 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from s1_core import artifacts
 from s1_data import bank
 from s1_serve.completions import Sampling
-from s1_serve.config import ServeConfig, ThinkingBudget
-from s1_serve.engine import Engine
+from s1_serve.config import ThinkingBudget
 from s1_serve.evaluate.run.asks import Answered, Ask
-from s1_serve.evaluate.run.tokens import Speech, Tokens
-from s1_serve.model import open_model
-from s1_serve.options import quiet
-from s1_serve.strategies.engine_driver import Mind
+from s1_serve.evaluate.run.tokens import Tokens
 
 TITLE = "majority@8 of 110 bank questions: the runner against plain samples of the same tokens"
 PEER = "plain samples"
@@ -31,16 +26,7 @@ def arms() -> dict[str, Callable[[], object]]:
     sys.path.insert(0, str(Path(__file__).parent))
     import load_samples as samples
 
-    quiet()
-    model = open_model(str(artifacts.embedded()))
-    engine = Engine(model, ServeConfig(kv_cache_gib=0.5, max_num_seqs=256))
-    speech = Speech(
-        format=model.format,
-        codec=model.text,
-        stop_ids=model.stop_ids,
-        context=engine.context,
-        answer_tokens=samples.ANSWER_TOKENS,
-    )
+    mind = samples.started()
     questions = list(bank.generate(NUM_QUESTIONS, 1, "heldout"))
     asks = [
         Ask(
@@ -59,11 +45,11 @@ def arms() -> dict[str, Callable[[], object]]:
             answers[key] = answered.answer
             return ()
 
-        Tokens(engine, speech, keeps_plans=True, shares=False).work(enumerate(asks), done)
+        Tokens(mind.engine, mind.speech, keeps_plans=True, shares=False).work(enumerate(asks), done)
         return [answers[key].strip() for key in range(len(asks))]
 
     def strategy() -> list[str]:
-        sessions = samples.run("majority:n=8", Mind(engine=engine, speech=speech), questions)
+        sessions = samples.run("majority:n=8", mind, questions)
         return [one.result.answer.strip() for session in sessions for one in session.known]
 
     assert plain() == strategy(), "the arms draw different tokens"

@@ -44,18 +44,8 @@ class Found:
 
 def rows() -> list[dict[str, Any]]:
     """Give a row for each strategy, with what it is compared to."""
-    quiet()
-    model = open_model(str(artifacts.embedded()))
-    engine = Engine(model, ServeConfig(kv_cache_gib=0.5, max_num_seqs=256))
-    speech = Speech(
-        format=model.format,
-        codec=model.text,
-        stop_ids=model.stop_ids,
-        context=engine.context,
-        answer_tokens=ANSWER_TOKENS,
-    )
+    mind = started()
     questions = list(bank.generate(NUM_QUESTIONS, 1, "heldout"))
-    mind = Mind(engine=engine, speech=speech)
     found = {arm: _found(run(arm, mind, questions), questions) for arm in ARMS}
     return [_row(arm, one, found) for arm, one in found.items()] + _prefills(mind, questions)
 
@@ -79,6 +69,21 @@ def _prefills(mind: Mind, questions: Sequence[Question]) -> list[dict[str, Any]]
 def _long(questions: Sequence[Question]) -> Question:
     texts = [question.question for question in questions[:20]]
     return replace(questions[0], question=" ".join(texts))
+
+
+def started() -> Mind:
+    """Start an engine on the embedded model."""
+    quiet()
+    model = open_model(str(artifacts.embedded()))
+    engine = Engine(model, ServeConfig(kv_cache_gib=0.5, max_num_seqs=256))
+    speech = Speech(
+        format=model.format,
+        codec=model.text,
+        stop_ids=model.stop_ids,
+        context=engine.context,
+        answer_tokens=ANSWER_TOKENS,
+    )
+    return Mind(engine=engine, speech=speech)
 
 
 def run(arm: str, mind: Mind, questions: Sequence[Question]) -> list[Session]:

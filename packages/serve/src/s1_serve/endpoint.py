@@ -82,7 +82,7 @@ class Endpoint:
     def stream(self, request: CompletionRequest) -> Generator[tuple[int, ...], None, Completion]:
         """Answer one request, yielding tokens as the server sends them."""
         tokens: tuple[int, ...] = ()
-        for event in self.events("/v1/completions", self._body(request)):
+        for event in self.events("/v1/completions", completion_body(request, self.model)):
             for choice in event["choices"]:
                 piece = _token_ids(choice, self.url)
                 tokens += piece
@@ -123,27 +123,9 @@ class Endpoint:
         return tuple(ids[0] for ids in ends if len(ids) == 1)
 
     def _complete(self, request: CompletionRequest) -> Completion:
-        choice = self.call("POST", "/v1/completions", self._body(request))["choices"][0]
+        body = completion_body(request, self.model)
+        choice = self.call("POST", "/v1/completions", body)["choices"][0]
         return _completion(_token_ids(choice, self.url), choice["finish_reason"], self.url)
-
-    def _body(self, request: CompletionRequest) -> dict[str, Any]:
-        sampling = request.sampling
-        body: dict[str, Any] = {
-            "model": self.model,
-            "prompt": list(request.prompt_ids),
-            "max_tokens": request.max_tokens,
-            "min_tokens": min(request.min_tokens, request.max_tokens),
-            "stop_token_ids": list(request.stop_ids),
-            "ignore_eos": True,
-            "return_token_ids": True,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "min_p": sampling.min_p,
-        }
-        if sampling.seed is not None and not sampling.is_greedy:
-            body["seed"] = sampling.seed
-        return body
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send one request and read its JSON.
@@ -174,6 +156,27 @@ class Endpoint:
         kind = Unavailable if response.status_code in BUSY else UserError
         said = " ".join(said.split())[:300]
         return kind(f"{response.url} answers {response.status_code}: {said}")
+
+
+def completion_body(request: CompletionRequest, model: str) -> dict[str, Any]:
+    """Write a request for token ids as vLLM's completions API reads it."""
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "prompt": list(request.prompt_ids),
+        "max_tokens": request.max_tokens,
+        "min_tokens": min(request.min_tokens, request.max_tokens),
+        "stop_token_ids": list(request.stop_ids),
+        "ignore_eos": True,
+        "return_token_ids": True,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+    }
+    if sampling.seed is not None and not sampling.is_greedy:
+        body["seed"] = sampling.seed
+    return body
 
 
 def _events(response: httpx.Response) -> Generator[dict[str, Any], None, None]:

@@ -13,7 +13,6 @@ from s1_serve.strategies import ballots
 from s1_serve.strategies.known import Known
 from s1_serve.strategies.parameters import MOST_CALLS, check_counts, given
 from s1_serve.strategies.policy import Choice, Decision
-from s1_serve.strategies.rounds import drawn
 from s1_serve.strategies.verified import contest
 from s1_serve.strategies.verifiers.verifier import Verifier, judged
 
@@ -40,12 +39,7 @@ class BestOfN:
         check_counts(most=MOST_CALLS, **{"n * votes": self.n * self.votes})
 
     def decide(self, known: Known) -> Decision:
-        if waiting := drawn(known, self.n):
-            return waiting
-        judging = judged(known, self.verifier, contest.ids(contest.contestants(known)), self.votes)
-        if judging.missing:
-            return Decision(start=judging.missing)
-        return Decision(answer=self.best(known))
+        return contest.decide(known, self)
 
     def best(self, known: Known) -> Choice | None:
         entered = contest.contestants(known)

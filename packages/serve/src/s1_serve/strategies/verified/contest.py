@@ -8,13 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from s1_serve.strategies import ballots
 from s1_serve.strategies.known import Known, Sample
-from s1_serve.strategies.policy import Choice
-from s1_serve.strategies.verifiers.verifier import Judged
+from s1_serve.strategies.policy import Choice, Decision, Policy
+from s1_serve.strategies.rounds import drawn
+from s1_serve.strategies.verifiers.verifier import Judged, Verifier, judged
 
 MUTE = "the verifier gave no verdict"
+
+
+class Judging(Policy, Protocol):
+    """A policy that draws, has all judged, and chooses."""
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def votes(self) -> int: ...
+
+    @property
+    def verifier(self) -> Verifier: ...
+
+
+def decide(known: Known, policy: Judging) -> Decision:
+    """Draw `n` samples, ask for `votes` verdicts on each that competes, then choose."""
+    if waiting := drawn(known, policy.n):
+        return waiting
+    judging = judged(known, policy.verifier, ids(contestants(known)), policy.votes)
+    if judging.missing:
+        return Decision(start=judging.missing)
+    return Decision(answer=policy.best(known))
 
 
 def contestants(known: Known, samples: Iterable[Sample] | None = None) -> list[Sample]:

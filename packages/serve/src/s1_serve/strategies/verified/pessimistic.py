@@ -15,7 +15,6 @@ from typing import ClassVar
 from s1_serve.strategies.known import Known, Sample
 from s1_serve.strategies.parameters import MOST_CALLS, check_counts, check_shares, given
 from s1_serve.strategies.policy import Choice, Decision
-from s1_serve.strategies.rounds import drawn
 from s1_serve.strategies.verified import contest
 from s1_serve.strategies.verifiers.verifier import Judged, Verifier, judged
 
@@ -43,12 +42,7 @@ class Pessimistic:
         check_shares(most=1e6, alpha=self.alpha)
 
     def decide(self, known: Known) -> Decision:
-        if waiting := drawn(known, self.n):
-            return waiting
-        judging = judged(known, self.verifier, contest.ids(contest.contestants(known)), self.votes)
-        if judging.missing:
-            return Decision(start=judging.missing)
-        return Decision(answer=self.best(known))
+        return contest.decide(known, self)
 
     def best(self, known: Known) -> Choice | None:
         entered = contest.contestants(known)

@@ -15,6 +15,7 @@ from s1_core import chat
 from s1_core.errors import UserError
 from s1_serve.budget.plan import Delimiters, Plan, delimiters
 from s1_serve.completions import Completion, CompletionRequest, Sampling
+from s1_serve.endpoint import completion_body
 from s1_serve.strategies.calls import Step
 from s1_serve.strategies.driving.asking import Ask, planned, wanted
 from s1_serve.strategies.driving.stepping import Bounds, Path
@@ -130,7 +131,8 @@ class Stepper:
     ) -> CompletionRequest | Result:
         """Stream one completion until the step has ended or the engine has."""
         ids: tuple[int, ...] = ()
-        events = self._poster.events(COMPLETIONS, _body(request, self._model))
+        body = completion_body(request, self._model) | {"stream": True}
+        events = self._poster.events(COMPLETIONS, body)
         async with aclosing(events):
             async for event in events:
                 for choice in event["choices"]:
@@ -155,27 +157,6 @@ def _sampling(client: Client) -> Sampling:
         min_p=fields.get("min_p") or 0.0,
         seed=client.seed,
     )
-
-
-def _body(request: CompletionRequest, model: str) -> dict[str, Any]:
-    sampling = request.sampling
-    body: dict[str, Any] = {
-        "model": model,
-        "prompt": list(request.prompt_ids),
-        "max_tokens": request.max_tokens,
-        "min_tokens": min(request.min_tokens, request.max_tokens),
-        "stop_token_ids": list(request.stop_ids),
-        "ignore_eos": True,
-        "return_token_ids": True,
-        "stream": True,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "min_p": sampling.min_p,
-    }
-    if sampling.seed is not None and not sampling.is_greedy:
-        body["seed"] = sampling.seed
-    return body
 
 
 def _completion(ids: tuple[int, ...], reason: str) -> Completion:
