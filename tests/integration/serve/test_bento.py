@@ -25,7 +25,8 @@ from processes import alive
 from s1_core import artifacts
 from s1_core.errors import UserError
 from s1_serve import image, stores
-from s1_serve.config import BentoConfig, ImageConfig, ServiceConfig
+from s1_serve.config import ServiceConfig
+from s1_serve.packing import BentoConfig, ImageConfig
 
 pytestmark = [pytest.mark.engine, pytest.mark.multiprocess]
 

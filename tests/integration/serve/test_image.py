@@ -15,7 +15,7 @@ import pytest
 from checkout import ROOT, Checkout
 from s1_core.errors import UserError
 from s1_serve import image
-from s1_serve.config import BASE_IMAGE, ImageConfig
+from s1_serve.packing import BASE_IMAGE, ImageConfig
 
 DIGEST = f"sha256:{'1f' * 32}"
 REPOSITORY = "registry.example.com/s1/batch"

@@ -289,13 +289,13 @@ def test_a_seat_that_was_handed_out_and_not_taken_goes_on():
                 await asyncio.sleep(0)
             late.cancel()  # it has the seat by now and does not know it yet
             await asyncio.gather(late, return_exceptions=True)
-            await asyncio.wait_for(_sit(one), 1)
+            return late.cancelled(), await asyncio.wait_for(_sit(one), 1)
 
     async def _sit(seat):
         async with seat():
-            pass
+            return "sat"
 
-    asyncio.run(run())
+    assert asyncio.run(run()) == (True, "sat")
 
 
 # How an answer leaves.

@@ -21,8 +21,8 @@ import yaml
 from s1_core import artifacts, cli, folder_swap
 from s1_core.errors import UserError
 from s1_serve import image, stores
-from s1_serve.config import BentoConfig
 from s1_serve.model import Model, open_model
+from s1_serve.packing import BentoConfig
 from s1_serve.server import keys, settings
 
 NAME = "s1"

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from s1_core.errors import UserError
-from s1_serve.release.record import check_image
 from s1_serve.strategies.verifiers.config import VerifierConfig
 
 EXTEND_WITH = "Wait"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-CARRIES = ("copy", "store", "mount")
-REQUIREMENTS = ("cpu", "gpu")
-BASE_IMAGE = "docker.io/library/python:3.11-slim"
-BUILDERS = ("buildah", "podman", "docker")
-_REPOSITORY = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +153,8 @@ class AskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServiceConfig:
-    """Serve a model behind the OpenAI and Anthropic APIs, with budgets, and a page at /ui."""
+class ListenConfig:
+    """Where a server listens, under which name, and who may ask."""
 
     model: str = "artifacts/demo/model"
     """A model artifact, or embedded."""
@@ -175,6 +168,16 @@ class ServiceConfig:
     """A file of API keys, one a line; keys also come from the variable S1_API_KEYS."""
     open: bool = False
     """Answer beyond loopback without keys: whoever reaches the port may ask."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port < 65536:
+            raise UserError(f"port is {self.port}: give one from 1 to 65535")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig(ListenConfig):
+    """Serve a model behind the OpenAI and Anthropic APIs, with budgets, and a page at /ui."""
+
     max_body_mib: float = 4.0
     """Largest request body."""
     max_answers: int = 256
@@ -203,8 +206,7 @@ class ServiceConfig:
     serve: ServeConfig = field(default_factory=ServeConfig)
 
     def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise UserError(f"port is {self.port}: give one from 1 to 65535")
+        super().__post_init__()
         counts = ("max_answers", "strategy_slots", "strategy_requests")
         for name in ("max_body_mib", "drain_s", "request_timeout_s", *counts):
             if (value := getattr(self, name)) is not None and value <= 0:
@@ -229,108 +231,11 @@ class ServiceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardConfig:
+class RewardConfig(ListenConfig):
     """Serve a process reward model: vLLM's /pooling gives P(wrong), P(right) behind each step."""
 
     model: str = "artifacts/prm/model"
     """A reward artifact: what `just export` makes of a run on steps."""
-    host: str = "127.0.0.1"
-    """Address to listen on; beyond loopback the server wants API keys."""
     port: int = 8001
     """Port to listen on."""
-    name: str | None = None
-    """The model's name in the API; None takes the artifact's folder name."""
-    api_keys_file: str | None = None
-    """A file of API keys, one a line; keys also come from the variable S1_API_KEYS."""
-    open: bool = False
-    """Answer beyond loopback without keys: whoever reaches the port may ask."""
     serve: ServeConfig = field(default_factory=ServeConfig)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise UserError(f"port is {self.port}: give one from 1 to 65535")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BentoConfig:
-    """Pack the service, its settings and its pinned requirements into a Bento."""
-
-    model: str = "artifacts/demo/model"
-    """A model artifact, or embedded; with carry=mount the path where one will be mounted."""
-    carry: str = "copy"
-    """How the model comes along: copy (in the Bento), store (BentoML's own) or mount (does not)."""
-    requirements: str = "cpu"
-    """Which pinned requirements an image gets: cpu or gpu."""
-    base_image: str = BASE_IMAGE
-    """What an image starts from: a Debian with Python 3.11 and its pip; a digest fixes it."""
-    out: str | None = None
-    """A folder for the Bento; None is BentoML's store."""
-    service: ServiceConfig = field(default_factory=ServiceConfig)
-    """What `just serve` takes; model, host and port are not said here."""
-
-    def __post_init__(self) -> None:
-        for name, known in (("carry", CARRIES), ("requirements", REQUIREMENTS)):
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} is {getattr(self, name)!r}: give {' or '.join(known)}")
-        if self.carry == "mount" and not self.model.startswith("/"):
-            raise UserError(
-                f"model is {self.model!r}: with carry=mount give the absolute path where it will be"
-            )
-        if not {":", "@"} & set(self.base_image.rpartition("/")[2]):
-            raise UserError(f"base_image {self.base_image!r} moves: give it a tag or a digest")
-        for name in ("model", "host", "port"):
-            if getattr(self.service, name) != getattr(ServiceConfig, name):
-                raise UserError(
-                    f"service.{name} is not the Bento's to say: give --model here, and host and"
-                    " port to `bentoml serve`"
-                )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageConfig:
-    """Build a container image of a Bento or of the batch jobs, and push it; or copy one."""
-
-    bento: str | None = None
-    """A Bento's tag in BentoML's store, or its folder: the image that serves."""
-    batch: str | None = None
-    """The image of data and training jobs instead, with the pinned requirements cpu or gpu."""
-    tag: str | None = None
-    """What the built image is called, NAME:VERSION."""
-    builder: str | None = None
-    """buildah, podman or docker; None takes the first that is installed."""
-    base_image: str = BASE_IMAGE
-    """What a batch image starts from, as a Bento names its own; a digest fixes it."""
-    push: str | None = None
-    """A registry's REGISTRY/REPO that gets the built image; its digest is recorded and printed."""
-    copy: str | None = None
-    """A pushed image, REGISTRY/REPO@sha256:DIGEST, to copy with skopeo instead of a build."""
-    to: str | None = None
-    """The REGISTRY/REPO that gets the copy, under the same digest."""
-    tls_verify: bool = True
-    """Off, a registry may speak plain HTTP or show any certificate: for one on loopback."""
-    out: str = "artifacts/images"
-    """The folder of the records of pushed images."""
-
-    def __post_init__(self) -> None:
-        chosen = [name for name in ("bento", "batch", "copy") if getattr(self, name) is not None]
-        if len(chosen) != 1:
-            found = " and ".join(chosen) or "nothing"
-            raise UserError(
-                f"found {found} to make an image of: give one of --bento, --batch, --copy"
-            )
-        if self.copy is not None:
-            check_image(self.copy)
-            if self.to is None or self.push is not None or self.tag is not None:
-                raise UserError("a copy takes --to REGISTRY/REPO, and neither --push nor --tag")
-        elif self.tag is None or not self.tag.rpartition("/")[2].partition(":")[2]:
-            raise UserError(f"tag is {self.tag!r}: give NAME:VERSION")
-        elif self.to is not None:
-            raise UserError("--to is where a copy goes: give --push for what is built")
-        if self.batch not in (None, *REQUIREMENTS):
-            raise UserError(f"batch is {self.batch!r}: give {' or '.join(REQUIREMENTS)}")
-        if self.builder not in (None, *BUILDERS):
-            raise UserError(f"builder is {self.builder!r}: give one of {', '.join(BUILDERS)}")
-        for name in ("push", "to"):
-            place = getattr(self, name)
-            if place is not None and not _REPOSITORY.fullmatch(place):
-                raise UserError(f"{name} is {place!r}: give REGISTRY/REPO, no tag and no digest")

@@ -13,42 +13,25 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from s1_core.errors import UserError
 from s1_serve.budget.loop import Piece
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.plan import Plan
-from s1_serve.budget.request import Board, Decided, Ticket
+from s1_serve.budget.request import Board, Ticket
 from s1_serve.budget.terms import Terms
 from s1_serve.budget.work import Done, Job, K, Planned
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
 from s1_serve.contract.thought import Thought
 from s1_serve.model import Model, check_fit, open_model
+from s1_serve.news import News, completion_of, likelihoods, tops_of
 from s1_serve.options import budget_options, engine_options, quiet
 
 if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
     from vllm.v1.engine.llm_engine import LLMEngine
-
-
-class News(NamedTuple):
-    """What came of one job in one step of the engine."""
-
-    name: str
-    ids: tuple[int, ...]
-    """The newest tokens of a job that streams, the stop token too; of others all, at the end."""
-    likelihoods: tuple[tuple[float, float], ...] = ()
-    """Of each of `ids`, where asked for: its own raw logprob, the mean of the top ones."""
-    result: Completion | Outcome | None = None
-    """At the end; the outcome of a `Planned`."""
-    decided: Decided | None = None
-    """At the end of a `Planned`: where it was extended."""
-    cached_tokens: int = 0
-    """Of the prompt, read from the prefix cache."""
-    tops: tuple[tuple[float, ...], ...] = ()
-    """Of each of `ids`, where the job keeps them: the raw top logprobs, the highest first."""
 
 
 @dataclass(frozen=True)
@@ -193,12 +176,12 @@ class Engine:
         name, (choice,) = output.request_id, output.outputs
         one, ids = self._open[name], tuple(choice.token_ids)
         one.ids.extend(ids)
-        top = _likelihoods(ids, choice.logprobs, one.num_top) if one.num_top else ()
-        tops = _tops(choice.logprobs, one.num_top) if one.keeps_tops else ()
+        top = likelihoods(ids, choice.logprobs, one.num_top) if one.num_top else ()
+        tops = tops_of(choice.logprobs, one.num_top) if one.keeps_tops else ()
         if choice.finish_reason is None:
             return News(name, ids, top, tops=tops)
         del self._open[name]
-        completion = _completion(tuple(one.ids), choice.finish_reason)
+        completion = completion_of(tuple(one.ids), choice.finish_reason)
         cached = output.num_cached_tokens or 0
         if one.plan is None or one.ticket is None:
             return News(name, ids, top, completion, None, cached, tops)
@@ -292,29 +275,3 @@ def _params(request: CompletionRequest, *, streams: bool) -> SamplingParams:
         detokenize=False,
         output_kind=RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY,
     )
-
-
-def _likelihoods(
-    ids: tuple[int, ...], logprobs: Any, num_top: int
-) -> tuple[tuple[float, float], ...]:
-    """Read each token's own logprob and the mean of the top ones: the model's, before any filter.
-
-    vLLM takes them before its logits processors, so what the machine forces or masks has them too.
-    """
-    found = []
-    for token, position in zip(ids, logprobs, strict=True):
-        top = [one.logprob for one in position.values() if one.rank <= num_top]
-        found.append((position[token].logprob, sum(top) / len(top) if top else 0.0))
-    return tuple(found)
-
-
-def _tops(logprobs: Any, num_top: int) -> tuple[tuple[float, ...], ...]:
-    ranked = (sorted(position.values(), key=lambda one: one.rank) for position in logprobs)
-    return tuple(tuple(one.logprob for one in each if one.rank <= num_top) for each in ranked)
-
-
-def _completion(tokens: tuple[int, ...], reason: str | None) -> Completion:
-    if reason == "stop":
-        return Completion(token_ids=tokens[:-1], finish_reason="stop")
-    assert reason == "length", f"the engine ended a request with {reason!r}"
-    return Completion(token_ids=tokens, finish_reason="length")

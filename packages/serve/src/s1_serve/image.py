@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from s1_core import cli
 from s1_core.errors import UserError
 from s1_serve import registry
-from s1_serve.config import BUILDERS, ImageConfig
+from s1_serve.packing import BUILDERS, ImageConfig
 from s1_serve.release.repository import Repository
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from s1_serve.config import RewardConfig
 from s1_serve.model import Model, check_fit
 from s1_serve.options import quiet
 from s1_serve.reward_engine import open_reward, pooling_options
-from s1_serve.server import keys
-from s1_serve.service import bind
+from s1_serve.service import opened
 
 _DRAIN_S = 5
 """for scores that are asked for when the server is told to stop"""
@@ -31,9 +30,7 @@ def main(config: RewardConfig) -> None:
     Raises:
         S1Error: the engine died.
     """
-    listener = bind(config.host, config.port)
-    given = keys.read_keys(config.api_keys_file, os.environ.get(keys.VARIABLE))
-    keys.demand(given, config.host, is_open=config.open)
+    listener, given = opened(config)
     model = open_reward(config.model)
     check_fit(model, config.serve)
     quiet()

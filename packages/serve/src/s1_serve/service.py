@@ -15,7 +15,7 @@ import sys
 
 from s1_core import cli
 from s1_core.errors import S1Error, UserError
-from s1_serve.config import ServiceConfig
+from s1_serve.config import ListenConfig, ServiceConfig
 from s1_serve.model import check_fit, open_model
 from s1_serve.options import quiet
 from s1_serve.server import keys, settings
@@ -29,9 +29,7 @@ def main(config: ServiceConfig) -> None:
     Raises:
         S1Error: the engine died.
     """
-    listener = bind(config.host, config.port)
-    given = keys.read_keys(config.api_keys_file, os.environ.get(keys.VARIABLE))
-    keys.demand(given, config.host, is_open=config.open)
+    listener, _ = opened(config)
     model = open_model(config.model)
     check_fit(model, config.serve)
     quiet()
@@ -60,6 +58,18 @@ def _run(listener: socket.socket, config: ServiceConfig) -> None:
     # uvicorn raises the signal anew when all is done, and click makes it an Abort
     with contextlib.suppress(KeyboardInterrupt, Abort):
         worker([*arguments, "--timeout-graceful-shutdown", drain], standalone_mode=False)
+
+
+def opened(config: ListenConfig) -> tuple[socket.socket, tuple[str, ...]]:
+    """Take the address, and read the keys that will open it.
+
+    Raises:
+        UserError: it is taken, or lies beyond loopback and there are no keys.
+    """
+    listener = bind(config.host, config.port)
+    given = keys.read_keys(config.api_keys_file, os.environ.get(keys.VARIABLE))
+    keys.demand(given, config.host, is_open=config.open)
+    return listener, given
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -6,9 +6,9 @@ For stored samples (`just replay`) and for tests. What each call comes to is the
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from s1_serve.strategies.known import Aborted, Failed, Finished, Heard, Result, Started
+from s1_serve.strategies.known import Aborted, Event, Failed, Finished, Heard, Result, Started
 from s1_serve.strategies.session import Cancel, Effect, Launch, Session
 
 Script = Callable[[Launch], Result]
@@ -19,50 +19,52 @@ def simulate(session: Session, script: Script, deadline: int | None = None) -> i
 
     `deadline` is the tick at which time is over. A script may raise LookupError: the call fails.
     """
-    agenda: list[tuple[int, int, str, Result | None]] = []
-    begun: dict[str, int] = {}
-    now = number = 0
+    return _Simulation(session, script).run(deadline)
 
-    def apply(effects: list[Effect]) -> None:
-        nonlocal number
+
+class _Simulation:
+    """The clock, and what is to be heard at which tick."""
+
+    def __init__(self, session: Session, script: Script) -> None:
+        self._session, self._script = session, script
+        self._agenda: list[tuple[int, int, Event]] = []
+        self._begun: dict[str, int] = {}
+        self._now = 0
+
+    def run(self, deadline: int | None) -> int:
+        self._do(self._session.begin())
+        while self._session.outcome is None:
+            assert self._agenda, "the session waits for nothing"
+            tick, _, event = heapq.heappop(self._agenda)
+            if deadline is not None and tick > deadline:
+                self._now = deadline
+                self._do(self._session.expire())
+            elif self._session.known[event.id].is_live:
+                self._now = tick
+                self._do(self._session.hear(event))
+        return self._now
+
+    def _do(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Cancel):
-                apply(session.hear(Aborted(effect.id, now - begun[effect.id])))
-                continue
-            name, begun[effect.call.id] = effect.call.id, now
-            number += 1
-            try:
-                result = script(effect)
-            except LookupError as error:
-                heapq.heappush(agenda, (now, number, name, None))
-                failures[name] = str(error)
-                continue
-            if 0 < result.thinking_tokens < result.tokens:
-                heapq.heappush(agenda, (now + result.thinking_tokens, -number, name, result))
-            heapq.heappush(agenda, (now + result.tokens, number, name, result))
-            apply(session.hear(Started(name)))
+                tokens = self._now - self._begun[effect.id]
+                self._do(self._session.hear(Aborted(effect.id, tokens)))
+            else:
+                self._start(effect)
 
-    failures: dict[str, str] = {}
-    apply(session.begin())
-    while session.outcome is None:
-        assert agenda, "the session waits for nothing"
-        tick, nth, name, result = heapq.heappop(agenda)
-        if deadline is not None and tick > deadline:
-            now = deadline
-            apply(session.expire())
-            break
-        if not session.known[name].is_live:
-            continue
-        now = tick
-        if result is None:
-            apply(session.hear(Failed(name, failures[name])))
-        elif nth < 0:
-            length = result.thinking_tokens
-            apply(
-                session.hear(
-                    Heard(id=name, tokens=length, thinking_tokens=length, has_thought=True)
-                )
-            )
-        else:
-            apply(session.hear(Finished(name, result)))
-    return now
+    def _start(self, launch: Launch) -> None:
+        name, now = launch.call.id, self._now
+        self._begun[name] = now
+        # Of one tick ends of thinking come first, the latest call's before the others'.
+        number = len(self._begun)
+        try:
+            result = self._script(launch)
+        except LookupError as error:
+            heapq.heappush(self._agenda, (now, number, Failed(name, str(error))))
+            return
+        length = result.thinking_tokens
+        if 0 < length < result.tokens:
+            thought = Heard(id=name, tokens=length, thinking_tokens=length, has_thought=True)
+            heapq.heappush(self._agenda, (now + length, -number, thought))
+        heapq.heappush(self._agenda, (now + result.tokens, number, Finished(name, result)))
+        self._do(self._session.hear(Started(name)))

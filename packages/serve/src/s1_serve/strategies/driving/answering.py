@@ -10,7 +10,7 @@ from typing import Protocol
 from s1_serve.budget.outcome import Outcome
 from s1_serve.budget.request import Decided
 from s1_serve.budget.work import Job, Planned
-from s1_serve.engine import News
+from s1_serve.news import News
 from s1_serve.strategies import ballots
 from s1_serve.strategies.calls import Chat
 from s1_serve.strategies.driving.asking import Speech, Wanted, planned

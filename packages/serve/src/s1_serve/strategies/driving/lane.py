@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from s1_core.errors import S1Error
 from s1_serve.budget.work import Job
-from s1_serve.engine import Engine, News
+from s1_serve.engine import Engine
+from s1_serve.news import News
 from s1_serve.strategies.calls import Chat, Step
 from s1_serve.strategies.driving.answering import Answering, Chatting, Reply
 from s1_serve.strategies.driving.asking import Ask, Speech, least, planned, wanted

@@ -11,45 +11,21 @@ import random
 from dataclasses import dataclass
 from typing import ClassVar
 
-from s1_serve.strategies.known import Known
-from s1_serve.strategies.parameters import given
-from s1_serve.strategies.policy import Choice, Decision
-from s1_serve.strategies.search import rounds
-from s1_serve.strategies.search.rounds import Grown, Parents, goes_on, logit, stands
-from s1_serve.strategies.verifiers.verifier import Verifier
+from s1_serve.strategies.search.rounds import Grown, Parents, Search, goes_on, logit, stands
 
 
 @dataclass(frozen=True, kw_only=True)
-class Particles:
+class Particles(Search):
     """Move `n` particles a step at a time; each is drawn anew by the softmax of their log odds.
 
     A finished particle stays one and may be drawn: it takes the place of one that would go on.
     """
 
     name: ClassVar[str] = "particles"
-    watches: ClassVar[bool] = False
-    ignores_order: ClassVar[bool] = True
-
-    n: int = 8
-    """Particles."""
-    step_tokens: int = 256
-    """Most tokens of a step."""
     depth: int = 50
     """Most rounds; the last one thinks to the end."""
-    aggregate: str = "last"
-    """The score of a path from those of its steps: last, min, prod or mean."""
     vote: str = "best"
     """Who answers: best (the highest score) or weighted (equal answers add their scores)."""
-    verifier: Verifier = given()
-
-    def __post_init__(self) -> None:
-        rounds.check(self)
-
-    def decide(self, known: Known) -> Decision:
-        return rounds.decide(known, self)
-
-    def best(self, known: Known) -> Choice | None:
-        return rounds.best(known, self)
 
     def following(self, grown: Grown) -> Parents:
         """Draw the next population; those in it that can go on do."""

@@ -11,47 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from s1_core.errors import UserError
-from s1_serve.strategies.known import Known
-from s1_serve.strategies.parameters import given
-from s1_serve.strategies.policy import Choice, Decision
-from s1_serve.strategies.search import rounds
-from s1_serve.strategies.search.rounds import Grown, Parents
-from s1_serve.strategies.verifiers.verifier import Verifier
+from s1_serve.strategies.parameters import check_shares
+from s1_serve.strategies.search.rounds import Grown, Parents, Search
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rebase:
+class Rebase(Search):
     """Start `n` paths; share what is left of `n` among the open ones by the softmax of scores."""
 
     name: ClassVar[str] = "rebase"
-    watches: ClassVar[bool] = False
-    ignores_order: ClassVar[bool] = True
-
     n: int = 16
     """Width of the tree."""
-    balance: float = 0.2
-    """Temperature of the softmax: small follows the scores, large shares evenly."""
-    step_tokens: int = 256
-    """Most tokens of a step."""
     depth: int = 25
     """Most rounds; the last one thinks to the end."""
-    aggregate: str = "last"
-    """The score of a path from those of its steps: last, min, prod or mean."""
-    vote: str = "weighted"
-    """Who answers: best (the highest score) or weighted (equal answers add their scores)."""
-    verifier: Verifier = given()
+    balance: float = 0.2
+    """Temperature of the softmax: small follows the scores, large shares evenly."""
 
     def __post_init__(self) -> None:
-        rounds.check(self)
-        if not 0.001 <= self.balance <= 1000:
-            raise UserError(f"balance is {self.balance}: give a number from 0.001 to 1000")
-
-    def decide(self, known: Known) -> Decision:
-        return rounds.decide(known, self)
-
-    def best(self, known: Known) -> Choice | None:
-        return rounds.best(known, self)
+        super().__post_init__()
+        check_shares(0.001, 1000.0, balance=self.balance)
 
     def following(self, grown: Grown) -> Parents:
         """Share the width that finished paths have left among the open ones, the best first."""

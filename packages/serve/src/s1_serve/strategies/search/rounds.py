@@ -1,6 +1,6 @@
 """Rounds of steps: draw one for each parent, have all scored, choose the parents of the next.
 
-What beam search, DVTS, REBASE and particles share; each says which steps go on (`Rule.following`).
+What beam search, DVTS, REBASE and particles share; each says which steps go on (`following`).
 The last round thinks to its end. Where the verifier says nothing of a whole round, what is open is
 thought to its end without it, and a plain majority votes.
 """
@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 from s1_core.errors import UserError
 from s1_serve.strategies import ballots
 from s1_serve.strategies.calls import Call, Step
 from s1_serve.strategies.known import Known, Sample
-from s1_serve.strategies.parameters import check_counts, check_one_of
+from s1_serve.strategies.parameters import check_counts, check_one_of, given
 from s1_serve.strategies.policy import WAIT, Choice, Decision
 from s1_serve.strategies.verified import contest
 from s1_serve.strategies.verifiers.reward import AGGREGATES
@@ -26,27 +26,45 @@ VOTES = ("best", "weighted")
 Parents = tuple[str | None, ...]
 
 
-class Rule(Protocol):
-    """The parameters that all searches have, and how one chooses what goes on."""
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """The parameters that all searches have; each adds how it chooses what goes on."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def n(self) -> int: ...
-    @property
-    def step_tokens(self) -> int: ...
-    @property
-    def depth(self) -> int: ...
-    @property
-    def aggregate(self) -> str: ...
-    @property
-    def vote(self) -> str: ...
-    @property
-    def verifier(self) -> Verifier: ...
+    name: ClassVar[str]
+    watches: ClassVar[bool] = False
+    ignores_order: ClassVar[bool] = True
+
+    n: int = 8
+    """Steps of a round."""
+    step_tokens: int = 256
+    """Most tokens of a step."""
+    depth: int = 40
+    """Most rounds; the last one thinks to the end."""
+    aggregate: str = "last"
+    """The score of a path from those of its steps: last, min, prod or mean."""
+    vote: str = "weighted"
+    """Who answers: best (the highest score) or weighted (equal answers add their scores)."""
+    verifier: Verifier = given()
+
+    def __post_init__(self) -> None:
+        check_counts(n=self.n, step_tokens=self.step_tokens)
+        check_counts(most=256, depth=self.depth)
+        check_one_of(tuple(AGGREGATES), aggregate=self.aggregate)
+        check_one_of(VOTES, vote=self.vote)
+        if not self.verifier.scores_steps:
+            raise UserError(
+                f"{self.name} needs a verifier that scores steps: name a reward or process verifier"
+            )
+
+    def decide(self, known: Known) -> Decision:
+        return decide(known, self)
+
+    def best(self, known: Known) -> Choice | None:
+        return best(known, self)
 
     def following(self, grown: Grown) -> Parents:
         """Name the parent of each step of the next round; none ends the search."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,58 +102,42 @@ class Grown:
         return sorted(names, key=lambda name: -self.scores.get(name, -1.0))
 
 
-def check(rule: Rule) -> None:
-    """Refuse parameters out of range, and a verifier that cannot lead a search.
-
-    Raises:
-        UserError: naming the first one.
-    """
-    check_counts(n=rule.n, step_tokens=rule.step_tokens)
-    check_counts(most=256, depth=rule.depth)
-    check_one_of(tuple(AGGREGATES), aggregate=rule.aggregate)
-    check_one_of(VOTES, vote=rule.vote)
-    if not rule.verifier.scores_steps:
-        raise UserError(
-            f"{rule.name} needs a verifier that scores steps: name a reward or process verifier"
-        )
-
-
-def decide(known: Known, rule: Rule) -> Decision:
+def decide(known: Known, search: Search) -> Decision:
     """Play the rounds that have been, and say what is next: nothing while any call is live."""
     if any(known[name].is_live for name in reversed([*known.samples])):  # the newest first
         return WAIT
-    parents: Parents = (None,) * rule.n
+    parents: Parents = (None,) * search.n
     rounds: list[tuple[str, ...]] = []
     scores: dict[str, float] = {}
-    num_drawn, is_last = 0, rule.depth == 1
-    for number in range(rule.depth):
+    num_drawn, is_last = 0, search.depth == 1
+    for number in range(search.depth):
         names = tuple(f"{number}/{place}" for place in range(len(parents)))
         if names[0] not in known:
-            return Decision(start=_steps(rule, names, parents, num_drawn, is_last))
-        if f"{number + 1}/0" not in known and (unasked := _unasked(known, rule, names)):
+            return Decision(start=_steps(search, names, parents, num_drawn, is_last))
+        if f"{number + 1}/0" not in known and (unasked := _unasked(known, search, names)):
             return Decision(start=unasked)
         rounds.append(names)
-        scores |= _scores(known, rule, names)
+        scores |= _scores(known, search, names)
         grown = Grown(known=known, number=number, rounds=tuple(rounds), scores=scores)
         if is_last or not grown.open:
             break
         is_mute = not any(name in scores for name in names)
-        parents = tuple(grown.open) if is_mute else rule.following(grown)
+        parents = tuple(grown.open) if is_mute else search.following(grown)
         if not parents:
             break
         num_drawn += len(names)
-        is_last = is_mute or number + 2 == rule.depth
-    return Decision(answer=best(known, rule))
+        is_last = is_mute or number + 2 == search.depth
+    return Decision(answer=best(known, search))
 
 
-def best(known: Known, rule: Rule) -> Choice | None:
+def best(known: Known, search: Search) -> Choice | None:
     """Choose among the finished paths by score, or by a vote with scores as weights."""
     entered = contest.contestants(known)
-    found = _scores(known, rule, contest.ids(entered))
+    found = _scores(known, search, contest.ids(entered))
     scored = contest.scored(entered, found)
     if not scored:
         return contest.unjudged(entered)
-    if rule.vote == "weighted" and any(sample.result.vote is not None for sample in scored):
+    if search.vote == "weighted" and any(sample.result.vote is not None for sample in scored):
         why = f"{len(scored)} finished paths voted with their scores"
         choice = ballots.elect(scored, why, weight=lambda sample: found[sample.id])
         assert choice is not None
@@ -157,34 +159,34 @@ def stands(sample: Sample) -> bool:
 
 
 def _steps(
-    rule: Rule, names: Sequence[str], parents: Parents, num_drawn: int, is_last: bool
+    search: Search, names: Sequence[str], parents: Parents, num_drawn: int, is_last: bool
 ) -> tuple[Step, ...]:
     return tuple(
         Step(
             id=name,
             index=num_drawn + place,
             parent=parent,
-            max_tokens=rule.step_tokens,
+            max_tokens=search.step_tokens,
             ends_thinking=is_last,
         )
         for place, (name, parent) in enumerate(zip(names, parents, strict=True))
     )
 
 
-def _unasked(known: Known, rule: Rule, names: Sequence[str]) -> tuple[Call, ...]:
+def _unasked(known: Known, search: Search, names: Sequence[str]) -> tuple[Call, ...]:
     """List the calls that score the steps which came to something, as far as they are missing."""
     targets = [name for name in names if known[name].is_finished]
-    return judged(known, rule.verifier, targets).missing
+    return judged(known, search.verifier, targets).missing
 
 
-def _scores(known: Known, rule: Rule, names: Sequence[str]) -> dict[str, float]:
+def _scores(known: Known, search: Search, names: Sequence[str]) -> dict[str, float]:
     """Aggregate the scores of the steps of each path; what is no share from 0 to 1 is left out."""
     found: dict[str, float] = {}
     for name in names:
-        steps = rule.verifier.steps(known, name)
+        steps = search.verifier.steps(known, name)
         if not steps:
             continue
-        score = AGGREGATES[rule.aggregate](steps)
+        score = AGGREGATES[search.aggregate](steps)
         if is_share(score):
             found[name] = score
     return found
