@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from s1_core.errors import UserError
-from s1_serve.strategies import ballots
 from s1_serve.strategies.calls import Call, Step
 from s1_serve.strategies.known import Known, Sample
 from s1_serve.strategies.parameters import check_counts, check_one_of, given
@@ -134,18 +133,8 @@ def best(known: Known, search: Search) -> Choice | None:
     """Choose among the finished paths by score, or by a vote with scores as weights."""
     entered = contest.contestants(known)
     found = _scores(known, search, contest.ids(entered))
-    scored = contest.scored(entered, found)
-    if not scored:
-        return contest.unjudged(entered)
-    if search.vote == "weighted" and any(sample.result.vote is not None for sample in scored):
-        why = f"{len(scored)} finished paths voted with their scores"
-        choice = ballots.elect(scored, why, weight=lambda sample: found[sample.id])
-        assert choice is not None
-    else:
-        winner = contest.best(scored, found)
-        why = f"the best score of {len(scored)} finished paths, {found[winner.id]:.3g}"
-        choice = Choice(id=winner.id, why=why)
-    return contest.marked(choice, found, entered)
+    is_weighted = search.vote == "weighted"
+    return contest.chosen(entered, found, "finished paths", is_weighted=is_weighted)
 
 
 def goes_on(sample: Sample) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from s1_serve.strategies import ballots
 from s1_serve.strategies.known import Known
 from s1_serve.strategies.parameters import MOST_CALLS, check_counts, given
 from s1_serve.strategies.policy import Choice, Decision
@@ -44,15 +43,4 @@ class BestOfN:
     def best(self, known: Known) -> Choice | None:
         entered = contest.contestants(known)
         found = contest.scores(judged(known, self.verifier, contest.ids(entered), self.votes))
-        compared = contest.scored(entered, found)
-        if not compared:
-            return contest.unjudged(entered)
-        if self.weighted and any(sample.result.vote is not None for sample in compared):
-            why = f"{len(compared)} samples voted with their scores"
-            choice = ballots.elect(compared, why, weight=lambda sample: found[sample.id])
-            assert choice is not None
-        else:
-            winner = contest.best(compared, found)
-            score = f"{found[winner.id]:.3g}"
-            choice = Choice(id=winner.id, why=f"the best score of {len(compared)}, {score}")
-        return contest.marked(choice, found, entered)
+        return contest.chosen(entered, found, "samples", is_weighted=self.weighted)

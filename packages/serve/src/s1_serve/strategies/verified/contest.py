@@ -77,6 +77,27 @@ def best(samples: Sequence[Sample], found: Mapping[str, float]) -> Sample:
     return min(samples, key=lambda sample: (-found[sample.id], sample.tokens))
 
 
+def chosen(
+    entered: Sequence[Sample], found: Mapping[str, float], what: str, *, is_weighted: bool
+) -> Choice | None:
+    """Choose the best scored of those who entered, or the answer whose scores sum to most.
+
+    Without any score a plain majority decides, degraded; None where nobody entered.
+    """
+    compared = scored(entered, found)
+    if not compared:
+        return unjudged(entered)
+    if is_weighted and any(sample.result.vote is not None for sample in compared):
+        why = f"{len(compared)} {what} voted with their scores"
+        choice = ballots.elect(compared, why, weight=lambda sample: found[sample.id])
+        assert choice is not None
+    else:
+        winner = best(compared, found)
+        why = f"the best score of {len(compared)} {what}, {found[winner.id]:.3g}"
+        choice = Choice(id=winner.id, why=why)
+    return marked(choice, found, entered)
+
+
 def marked(choice: Choice, found: Mapping[str, float], entered: Sequence[Sample]) -> Choice:
     """Add the scores to a choice; it is degraded where some contestants have none."""
     mute = sum(sample.id not in found for sample in entered)
