@@ -268,8 +268,9 @@ def test_where_there_are_keys_the_page_asks_for_one(opened, tmp_path):
     from fastapi import FastAPI
 
     from s1_serve.config import ServiceConfig
-    from s1_serve.server import access, page
+    from s1_serve.server import access
     from s1_serve.server.telemetry import Telemetry
+    from s1_serve.server.ui import page
 
     (tmp_path / "keys").write_text(KEY)
     inside = FastAPI()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from s1_serve.server.pane import Pane
+from s1_serve.server.ui.pane import Pane
 
 SUMMARY = {"tokens": 3, "end": "natural", "extends": 1, "max": 9, "min": 0}
 USAGE = {"completion_tokens": 8}

@@ -78,7 +78,8 @@ class S1:
 
     async def _start(self) -> None:
         """Load the engine, see that it keeps budgets, and open the routes."""
-        from s1_serve.server import app, page
+        from s1_serve.server import app
+        from s1_serve.server.ui import page
 
         quiet()
         config = dataclasses.replace(CONFIG, model=_place(CONFIG.model))

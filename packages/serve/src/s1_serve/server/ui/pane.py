@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from s1_serve.budget.plan import END_WORDS
-from s1_serve.server import candidates
-from s1_serve.server.candidates import Json
+from s1_serve.server.ui import candidates
+from s1_serve.server.ui.candidates import Json
 
 _REPAINT_S = 0.1
 _NO_KEY = "This server wants an API key: type a valid one in the field “API key”."

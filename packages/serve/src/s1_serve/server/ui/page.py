@@ -25,9 +25,9 @@ from s1_core.errors import UserError
 from s1_serve.config import EXTEND_WITH, ServiceConfig
 from s1_serve.server import keys
 from s1_serve.server.access import PAGE
-from s1_serve.server.pane import Pane, paint, watch
-from s1_serve.server.picker import Picker
-from s1_serve.server.style import CSS, headline, theme
+from s1_serve.server.ui.pane import Pane, paint, watch
+from s1_serve.server.ui.picker import Picker
+from s1_serve.server.ui.style import CSS, headline, theme
 from s1_serve.strategies.catalogue import Available
 
 _POLL_S = 0.02
