@@ -152,8 +152,8 @@ def verdicts(questions: list[Question], responses: list[str]) -> list[bool]:
         "benchmark": "heldout", "run": "none", "method": "none", "sample": 0, "seed": 0,
         "max": None, "min": 0, "extends": 0, "extend_with": "", "control": "", "limit": None,
         "used_extends": 0, "tries": 1, "end": "natural", "finish_reason": "stop",
-        "thinking_tokens": None, "output_tokens": 0, "total_tokens": 0, "thinking": "",
-        "extracted": None, "is_correct": False, "graded_by": "rules",
+        "thinking_tokens": None, "output_tokens": 0, "total_tokens": 0, "sequential_tokens": 0,
+        "thinking": "", "extracted": None, "is_correct": False, "graded_by": "rules",
     }  # fmt: skip
     rows = [
         Sample(question_id=question.id, answer=response, **fields)

@@ -7,7 +7,7 @@ import json
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -334,20 +334,27 @@ def test_strategies_share_the_engine_fairly_and_too_many_are_turned_away(model_f
     with serving(model_folder, tmp_path, *flags) as server:
         many = asked(CHAT, temperature=1.0, max_tokens=200, thinking_token_budget=150,
                      min_thinking_tokens=150)  # fmt: skip
-        with ThreadPoolExecutor(3) as pool:
-            large = pool.submit(
-                server.post, CHAT, many | {"tts": {"strategy": "majority", "n": 24}}
-            )
-            while server.num_running() < 4:
-                time.sleep(0.02)
-            small = pool.submit(server.post, CHAT, many | voting(2))
+        with _at_work(server, many, 24) as lines:
             assert max(server.num_running() for _ in range(8)) == 4
-            busy = server.post(CHAT, many | voting(2))
+            small = server.post(CHAT, many | voting(2)).json()
+            assert small["tts"]["finished"] == 2 and server.num_running() > 0, "it came first"
+            with _at_work(server, many, 24):
+                busy = server.post(CHAT, many | voting(2))
             assert busy.status_code == 429 and busy.headers["retry-after"] == "1"
             assert "2 strategies are at work" in busy.json()["error"]["message"]
-            assert small.result().json()["tts"]["wall_ms"] < large.result().json()["tts"]["wall_ms"]
-            assert large.result().json()["tts"]["finished"] == 24
+            told = [line for line in lines if line.startswith("data: ")]
+        assert json.loads(told[-2].removeprefix("data: "))["tts"]["finished"] == 24
         _drained(server, many)
+
+
+@contextmanager
+def _at_work(server, body, n):
+    """A strategy that is surely being served: its stream has begun, and goes on."""
+    body = body | voting(n) | {"stream": True}
+    with httpx.stream("POST", f"{server.url}{CHAT}", json=body, timeout=60) as response:
+        lines = response.iter_lines()
+        next(lines)
+        yield lines
 
 
 def _drained(server, body):
