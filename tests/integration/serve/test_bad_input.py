@@ -203,7 +203,7 @@ def test_schemathesis_finds_no_5xx(service, tmp_path):
     command = [sys.executable.replace("python", "schemathesis"), "run"]
     command += [f"{service.url}/openapi.json", "--checks", "not_a_server_error", "--workers", "1"]
     command += ["--phases", "coverage,fuzzing", "--seed", "7", "--max-examples", "60"]
-    command += ["--request-timeout", "60", "--max-time", "150", "--warnings", "off"]
+    command += ["--request-timeout", "60", "--max-time", "75", "--warnings", "off"]
     found = subprocess.run(
         command, capture_output=True, text=True, timeout=500, check=False, cwd=tmp_path
     )

@@ -144,6 +144,7 @@ def test_answers_alone_are_those_that_share(model_folder, questions, report, tmp
     assert rows == [row for row in read(report)[1] if row.method != "direct"]
 
 
+@pytest.mark.slow
 def test_finished_samples_are_not_made_again_when_runs_and_questions_join(
     model_folder, questions, tmp_path
 ):
@@ -154,7 +155,7 @@ def test_finished_samples_are_not_made_again_when_runs_and_questions_join(
     after = journals(tmp_path)
     assert len(before) < len(after)
     assert all(after[name].startswith(content) for name, content in before.items())
-    run(evaluation(model_folder, questions, out, seed=1))
+    run(evaluation(model_folder, questions, out, methods=("budget",), seed=1))
     assert len(journals(tmp_path)) > len(after), "another seed has samples of its own"
 
 
@@ -162,6 +163,7 @@ def journals(folder):
     return {file.name: file.read_bytes() for file in folder.glob("cache/report/*.jsonl")}
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_loses_what_was_in_flight_alone(
     model_folder, questions, report, tmp_path
 ):

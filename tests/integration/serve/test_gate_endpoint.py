@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from contextlib import ExitStack
@@ -61,7 +62,7 @@ def test_all_but_a_restart_that_is_none(service, rules, release):
     ("restart", "said"),
     [
         (shell("echo no such deployment >&2; false"), "the restart failed: no such deployment"),
-        (shell("true"), "no request came during the restart"),
+        (shell("true"), "no request came during|the server that answered before .* still answers"),
         (lambda timeout_s: shell("sleep 60")(0.5), "took longer than 0.5 s"),
     ],
 )
@@ -70,7 +71,7 @@ def test_a_restart_that_fails_or_that_nobody_saw_proves_nothing(
 ):
     short = replace(rules, budgets=replace(rules.budgets, maxima=(12,), extends=(0,)))
     found = judged(short, release, service.url, restart)
-    assert found.rows[-1].verdict == INCONCLUSIVE and said in found.rows[-1].found
+    assert found.rows[-1].verdict == INCONCLUSIVE and re.search(said, found.rows[-1].found)
 
 
 def test_one_broken_stream_is_a_lost_request(service, rules, release):
