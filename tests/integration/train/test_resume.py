@@ -45,6 +45,7 @@ def goes_on(folder: Path, s1k: Path, trained: Path, *extra: str) -> str:
     return again.stderr
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_launcher(s1k: Path, trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start_until(folder, s1k, 15)

@@ -45,6 +45,25 @@ def test_tool_calls_vote_by_name_and_canonical_arguments() -> None:
     assert ballots.form("", message("not json")) == '[["add","not json"]]'
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer is 1", None),
+        ("Answer: 12", None),
+        ("\\boxed{12", None),
+        ("\\boxed 12", None),
+        ('{"n": 12, "why": "so', None),
+        ("So \\boxed{12}. Let me", "12"),
+        ("So \\boxed{12}, that is \\boxed{1", "12"),
+        ('{"n": 12}', '{"n":12}'),
+    ],
+)
+def test_what_was_cut_votes_only_by_a_result_that_is_whole(text: str, expected: str | None) -> None:
+    assert ballots.form(text, is_cut=True) == expected
+    message = {"tool_calls": [{"function": {"name": "add", "arguments": "{}"}}]}
+    assert ballots.form(text, message, is_cut=True) is None
+
+
 def test_nested_brackets_without_end_have_no_crash() -> None:
     assert ballots.form("[" * 200_000) is None
     message = {"tool_calls": [{"function": {"name": "add", "arguments": "[" * 200_000}}]}
@@ -76,6 +95,12 @@ def test_weights_decide_and_the_heaviest_speaks() -> None:
     assert choice.margin == pytest.approx((1.0 - 0.3) / 1.3)
     weightless = ballots.elect(voters, "why", lambda sample: 0.0)
     assert weightless is not None and weightless.margin is None and weightless.id == "0"
+
+
+def test_weights_that_differ_by_rounding_alone_are_a_tie() -> None:
+    weight = {"0": 1 / 9, "1": 5 / 9, "2": 6 / 9}
+    tied = samples(("a", 9), ("a", 5), ("b", 7))
+    assert ballots.tally(tied, lambda sample: weight[sample.id])[0].form == "a"
 
 
 def test_without_an_answer_the_shortest_sample_speaks_degraded() -> None:

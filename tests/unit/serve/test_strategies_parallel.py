@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -108,6 +109,16 @@ def test_a_judge_that_says_nothing_leaves_a_degraded_choice() -> None:
     assert choice.id == "1" and choice.is_degraded and clusters.MUTE in choice.why
 
 
+def test_a_comparison_that_was_cut_says_nothing() -> None:
+    def same(launch: Launch) -> Result:
+        found = meaning(launch)
+        is_judge = isinstance(launch.call, Chat) and launch.call.is_verifier
+        return replace(found, finish_reason="length") if is_judge else found
+
+    choice = chosen(play(Majority(n=4, clusters=True), same))
+    assert choice.is_degraded and clusters.MUTE in choice.why
+
+
 def test_comparisons_are_bounded() -> None:
     def differing(launch: Launch) -> Result:
         if isinstance(launch.call, Chat) and launch.call.is_verifier:
@@ -141,6 +152,14 @@ def test_without_logprobs_a_majority_votes_degraded(policy: Weighted | Likelihoo
     )
     choice = chosen(play(policy, results))
     assert choice.id == "2" and choice.is_degraded and choice.why.startswith(NO_LOGPROBS)
+
+
+def test_answers_are_not_lost_where_their_logprobs_are() -> None:
+    results = numbered(said(None, 4, mean_logprob=-0.1), *[said("a", mean_logprob=None)] * 3)
+    choice = chosen(play(Weighted(n=4), results))
+    assert choice.id == "1" and choice.is_degraded and choice.votes == {"a": 3}
+    nobody = chosen(play(Weighted(n=1), numbered(said(None, mean_logprob=-0.1))))
+    assert nobody.why == NO_ANSWER
 
 
 def test_the_likeliest_that_has_an_answer_is_taken() -> None:

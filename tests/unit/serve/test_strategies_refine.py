@@ -201,6 +201,12 @@ def test_an_answer_unchanged_twice_ends_it() -> None:
     assert [s.id for s in session.known if s.is_candidate] == ["0", "1", "2", "3", "4"]
 
 
+def test_a_critique_that_was_cut_has_no_verdict() -> None:
+    cut = Result(answer="Is line 1 right?\nYes.\nBut line 2", tokens=9, finish_reason="length")
+    session = play(SelfRefine(rounds=1), {"0": said("a"), "1/critique": cut, "1": said("b")})
+    assert chosen(session).id == "1" and "But line 2" in under(session, "1")
+
+
 def test_a_rewrite_that_lost_the_answer_does_not_replace_the_draft() -> None:
     results = {"0": said("a"), "1/critique": WRONG, "1": said(None), "2/critique": RIGHT}
     session = play(SelfRefine(), results)
@@ -283,6 +289,12 @@ def test_without_a_ranking_a_majority_votes_degraded() -> None:
     assert choice.id == "2" and choice.is_degraded and choice.why.startswith(NO_RANKING)
 
 
+def test_a_ranking_that_was_cut_is_none() -> None:
+    cut = Result(answer="Ranking: 1", tokens=2, finish_reason="length")
+    results = numbered(said("a", 5), said("b", 9)) | {"rank/0": cut, "rank/1": cut}
+    assert chosen(play(Fuse(n=2), results)).why.startswith(NO_RANKING)
+
+
 def test_one_candidate_needs_no_ranking() -> None:
     session = play(Fuse(n=2), {"1": said("b")})
     assert chosen(session).id == "1" and len(session.known.samples) == 2
@@ -330,6 +342,13 @@ def test_likelihood_decides_where_it_is_asked_to() -> None:
         assert chosen(unsure).id == DEFERRED
     call = sure.known["0"].call
     assert isinstance(call, Chat) and call.top_logprobs == 1
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_who_has_no_answer_is_not_sure_however_likely_the_words(threshold: float) -> None:
+    cut = said(None, answer="so so so", mean_logprob=-0.02, finish_reason="length")
+    policy = Cascade(model="big", n=2, by="likelihood", threshold=threshold)
+    assert chosen(play(policy, numbered(cut, cut) | {DEFERRED: said("c")})).id == DEFERRED
 
 
 def test_the_other_model_is_one_that_the_server_has() -> None:

@@ -63,6 +63,12 @@ def test_weighted_without_a_single_vote_takes_the_best_text() -> None:
     assert best_of([0.2, 0.3], texts, weighted=True).id == "1"
 
 
+def test_weighted_with_every_score_zero_is_a_majority_degraded() -> None:
+    candidates = [result("3", 20), result("3", 20), result("3", 20), result("9", 5)]
+    choice = best_of([0.0] * 4, candidates, weighted=True)
+    assert choice.votes == {"3": 3, "9": 1} and choice.is_degraded and "all 0" in choice.why
+
+
 def test_votes_of_a_judge_are_averaged() -> None:
     script = scripted(
         [result("12"), result("13")],

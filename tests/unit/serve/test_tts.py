@@ -182,6 +182,8 @@ def test_overrides_win_and_the_larger_wish_for_logprobs():
 
 def test_a_share_of_the_tokens_shortens_thinking_and_not_the_answer():
     given = client(thinking_token_budget=500, min_thinking_tokens=90, max_tokens=800)
+    own = Chat(id="0", overrides={"thinking_token_budget": 9})
+    assert "reasoning_effort" not in chat_body(own, client(reasoning={"effort": "low"}), "s1", None)
     body = chat_body(Chat(id="0"), given, "s1", 120)
     assert (body["max_tokens"], body["thinking_token_budget"], body["min_thinking_tokens"]) == (
         120, 100, 90,

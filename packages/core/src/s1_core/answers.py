@@ -54,15 +54,18 @@ _PLAIN_ROOT = re.compile(r"(?<![\\a-zA-Z])sqrt\(([^()]*)\)")
 _MAX_LINE, _MAX_FORMULA, _MAX_ANSWER = 300, 1000, 5000
 
 
-def extract(text: str) -> str | None:
+def extract(text: str, *, is_cut: bool = False) -> str | None:
     """Find the final answer: the last box, else behind the last "Answer:", else a short text.
 
-    Looks behind the answer delimiter where there is one. None when nothing can be the answer.
+    Looks behind the answer delimiter where there is one. None when nothing can be the answer. Of a
+    text that was cut off only a box that closes counts: "Answer: 1" may have become 123.
     """
     part = _answer_part(text).strip()
-    boxed = _last_box(part)
+    boxed = _last_box(part, is_cut=is_cut)
     if boxed is not None:
         return boxed.strip() or None
+    if is_cut:
+        return None
     labels = list(_LABEL.finditer(part))
     if labels:
         return _first_expression(part[labels[-1].end() :]) or None
@@ -169,7 +172,7 @@ def _answer_part(text: str) -> str:
     return text
 
 
-def _last_box(text: str) -> str | None:
+def _last_box(text: str, *, is_cut: bool) -> str | None:
     """Read the last \\boxed or \\fbox by matching braces; one that never closes is passed over."""
     boxes = list(_BOX.finditer(text))
     opened: list[int] = []
@@ -180,7 +183,7 @@ def _last_box(text: str) -> str | None:
         elif opened:
             closed[opened.pop()] = brace.start()
     for box in reversed(boxes):
-        if box[1] is not None:
+        if box[1] is not None and not (is_cut and box.end() == len(text)):
             return box[1]
         if box.end() in closed:
             return text[box.end() : closed[box.end()]]

@@ -29,11 +29,17 @@ Pieces = Generator[tuple[str, str], None, str]
 """of thinking and answer; the value is the line about how it went"""
 _HERE = catalogue.Available(verifiers={"judge": Judge()})
 """what strategies have without a service: the model as its own judge"""
+_FIELDS = {"strategy", "budget", "return_candidates"}
+"""of the field `tts` of a request, beside what a strategy takes"""
 
 
 def at_service(endpoint: Endpoint, config: AskConfig, body: Mapping[str, Any]) -> Pieces:
     """Ask a service of ours; `body` is what a request without a strategy would be."""
     name, parameters = catalogue.parse(str(config.strategy))
+    if taken := _FIELDS & parameters.keys():
+        raise UserError(f"--strategy {config.strategy}: {min(taken)} is no parameter of {name}")
+    if "reference" in parameters:  # it is a text, also where it looks like a number
+        parameters = parameters | {"reference": f"{parameters['reference']}"}
     limits = {
         "total_tokens": config.total_tokens,
         "deadline_ms": None if config.deadline_s is None else max(int(1000 * config.deadline_s), 1),

@@ -7,6 +7,7 @@ the ballot with the shortest member, or to the one asked for first; both are det
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,14 +21,19 @@ TIES = ("shortest", "first")
 NO_ANSWER = "no sample gave an answer"
 
 
-def form(text: str, message: Mapping[str, Any] | None = None) -> str | None:
+def form(
+    text: str, message: Mapping[str, Any] | None = None, *, is_cut: bool = False
+) -> str | None:
     """Give the form in which an answer votes; None where there is none.
 
     Tool calls vote by name and canonical arguments, JSON by its canonical text, all else by its
-    final answer (answers.extract, answers.normalise).
+    final answer (answers.extract, answers.normalise). An answer that was cut off votes only where
+    it holds its result already: JSON that parses, a box that closes.
     """
     calls = (message or {}).get("tool_calls")
     if calls:
+        if is_cut:
+            return None
         return _canonical([_call(call) for call in calls])
     stripped = text.strip()
     if stripped[:1] in ("{", "["):
@@ -35,7 +41,7 @@ def form(text: str, message: Mapping[str, Any] | None = None) -> str | None:
             return _canonical(json.loads(stripped))
         except (ValueError, RecursionError):
             pass
-    answer = answers.extract(stripped)
+    answer = answers.extract(stripped, is_cut=is_cut)
     return None if answer is None else answers.normalise(answer) or None
 
 
@@ -77,7 +83,7 @@ def tally(
     for sample in samples:
         if sample.result.vote is not None:
             groups.setdefault(sample.result.vote, []).append(sample)
-    ballots = [Ballot(form, sum(map(weight, g)), tuple(g)) for form, g in groups.items()]
+    ballots = [Ballot(form, math.fsum(map(weight, g)), tuple(g)) for form, g in groups.items()]
     places = {sample.id: place for place, sample in enumerate(samples)}
 
     def key(ballot: Ballot) -> tuple[float, ...]:
@@ -90,8 +96,10 @@ def rank(weight: float, members: Iterable[tuple[float, int]], tie: str) -> tuple
     """Give the key that sorts a ballot, the winner first; `members` are (tokens, place).
 
     THE tie rule: shortest is the ballot with the shortest member, of equal ones the one asked for
-    first; first is the ballot whose first member was asked for first.
+    first; first is the ballot whose first member was asked for first. Weights tie at 9 digits: in
+    which order they were added says nothing.
     """
+    weight = round(weight, 9)
     if tie == "first":
         return (-weight, min(place for _, place in members))
     return (-weight, *min(members))

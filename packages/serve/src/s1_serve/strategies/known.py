@@ -86,6 +86,12 @@ class Sample:
         return self.is_finished and self.is_candidate and self.result.end != "open"
 
     @property
+    def reply(self) -> str:
+        """Give what it said where it came to its end; a verdict that was cut may become another."""
+        is_whole = self.is_finished and self.result.finish_reason != "length"
+        return self.result.answer if is_whole else ""
+
+    @property
     def sequential(self) -> int:
         """Count the tokens one after another from the request to the last of this sample."""
         return self.base + self.tokens

@@ -104,7 +104,7 @@ class Chatting:
             end=outcome.end,
             extends=outcome.extends,
             finish_reason=outcome.finish_reason,
-            vote=ballots.form(answer),
+            vote=ballots.form(answer, is_cut=outcome.finish_reason == "length"),
             mean_logprob=self._mean_logprob(outcome, decided),
             prompt_tokens=len(self._prompt_ids),
             cached_tokens=cached_tokens,

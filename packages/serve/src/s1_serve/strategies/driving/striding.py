@@ -83,6 +83,7 @@ class Stepping:
         if stretch.answer is not None:
             said = answer_text(self._speech, stretch.ending_ids + stretch.answer.token_ids)
             finish_reason = stretch.answer.finish_reason
+        finish_reason = "length" if stretch.end == "length" else finish_reason
         return Result(
             thinking=codec.decode(stretch.thinking_ids),
             answer=said,
@@ -91,8 +92,8 @@ class Stepping:
             thinking_tokens=len(stretch.thinking_ids),
             end=stretch.end,
             extends=stretch.extends,
-            finish_reason="length" if stretch.end == "length" else finish_reason,
-            vote=ballots.form(said) if said else None,
+            finish_reason=finish_reason,
+            vote=ballots.form(said, is_cut=finish_reason == "length") if said else None,
             prompt_tokens=len(self._path.prompt_ids) + len(self._path.thinking_ids),
             cached_tokens=self._cached_tokens,
         )

@@ -68,9 +68,7 @@ def _comparison(head: Sample, sample: Sample, index: int) -> Chat:
 
 
 def _verdict(known: Known, name: str) -> bool | None:
-    if name not in known or not known[name].is_finished:
-        return None
-    return prompts.verdict(known[name].result.answer)
+    return prompts.verdict(known[name].reply) if name in known else None
 
 
 def _label(sample: Sample) -> str:

@@ -24,8 +24,8 @@ class Shortest:
     """Draw `n` samples until `k` have come in, stop the others, let those k vote.
 
     A sample that ends without an answer is none of the k; where fewer than k have one, all are
-    waited for. What was stopped by the thinking clock stays stopped when one of the k then turns
-    out to have no answer: the others of the k vote.
+    waited for. What was stopped by the thinking clock stays stopped when one of the k then fails
+    or turns out to have no answer: the others of the k vote.
     """
 
     name: ClassVar[str] = "shortest"

@@ -48,8 +48,9 @@ class Weighted:
         return drawn(known, self.n, top_logprobs=1) or Decision(answer=self.best(known))
 
     def best(self, known: Known) -> Choice | None:
-        voters = [sample for sample in known.answered if likelihood(sample) is not None]
-        if not voters:
-            return ballots.fallback(known.answered, NO_LOGPROBS, self.tie)
+        answered = known.answered
+        voters = [sample for sample in answered if likelihood(sample) is not None]
+        if len(voters) < len(answered) and all(s.result.vote is None for s in voters):
+            return ballots.fallback(answered, NO_LOGPROBS, self.tie)
         why = f"{self.n} samples voted by likelihood"
         return ballots.elect(voters, why, lambda sample: likelihood(sample) or 0.0, self.tie)

@@ -12,11 +12,12 @@ from typing import ClassVar
 from s1_core.errors import UserError
 from s1_serve.strategies import ballots
 from s1_serve.strategies.calls import Chat
-from s1_serve.strategies.known import Known
+from s1_serve.strategies.known import Known, Sample
 from s1_serve.strategies.parallel.weighted import likelihood
 from s1_serve.strategies.parameters import check_counts, check_one_of, check_shares
 from s1_serve.strategies.policy import Choice, Decision
 from s1_serve.strategies.rounds import awaited, drawn
+from s1_serve.strategies.verified.contest import is_whole
 
 MARGIN, LIKELIHOOD = "margin", "likelihood"
 DEFERRED = "deferred"
@@ -54,16 +55,25 @@ class Cascade:
     def decide(self, known: Known) -> Decision:
         if waiting := drawn(known, self.n, top_logprobs=int(self.by == LIKELIHOOD)):
             return waiting
-        if self.confidence(known) >= self.threshold:
+        if self._is_sure(known):
             return Decision(answer=self.best(known))
         larger = Chat(id=DEFERRED, index=self.n, model=self.model)
         return awaited(known, [larger]) or Decision(answer=self.best(known))
 
+    def _is_sure(self, known: Known) -> bool:
+        """Say whether the smaller model answers: it has an answer, and is sure enough of it."""
+        answers = any(map(is_whole, _smaller(known)))
+        return answers and self.confidence(known) >= self.threshold
+
     def confidence(self, known: Known) -> float:
-        """Say how sure the smaller model is, 0 to 1; 0 where it cannot be said."""
-        answered = [sample for sample in known.answered if sample.id != DEFERRED]
+        """Say how sure the smaller model is, 0 to 1; 0 where it cannot be said.
+
+        A sample that came to no answer counts as 0, however likely its tokens: loops are likely.
+        """
+        answered = _smaller(known)
         if self.by == LIKELIHOOD:
-            return fmean(likelihood(sample) or 0.0 for sample in answered) if answered else 0.0
+            sure = [(likelihood(s) or 0.0) if is_whole(s) else 0.0 for s in answered]
+            return fmean(sure) if sure else 0.0
         tallied = ballots.tally(answered)
         lead = ballots.margin(tallied) if tallied else None
         # Those without an answer are doubt too: they take their share from the margin.
@@ -71,9 +81,7 @@ class Cascade:
         return 0.0 if lead is None else lead * voters / self.n
 
     def best(self, known: Known) -> Choice | None:
-        smaller = [sample for sample in known.answered if sample.id != DEFERRED]
-        confidence = self.confidence(known)
-        is_sure = confidence >= self.threshold
+        smaller, confidence, is_sure = _smaller(known), self.confidence(known), self._is_sure(known)
         found = f"{self.by} {confidence:.2f} is {'at least' if is_sure else 'below'} "
         why = f"{found}{self.threshold:g}"
         choice = ballots.elect(smaller, why)
@@ -84,3 +92,7 @@ class Cascade:
         if larger.has_answered and not is_mute:
             return Choice(id=DEFERRED, why=f"{why}: {self.model} answered")
         return ballots.fallback(smaller, f"{why} but {self.model} gave no answer")
+
+
+def _smaller(known: Known) -> list[Sample]:
+    return [sample for sample in known.answered if sample.id != DEFERRED]

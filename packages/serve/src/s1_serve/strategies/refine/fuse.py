@@ -82,7 +82,7 @@ class Fuse:
         points = dict.fromkeys((sample.id for sample in candidates), 0)
         for vote in range(self.votes):
             order = _shuffled(known, vote, candidates)
-            said = known[_name(vote)].result.answer if _name(vote) in known else ""
+            said = known[_name(vote)].reply if _name(vote) in known else ""
             for rank, place in enumerate(prompts.ranking(said, len(order))):
                 points[order[place].id] += len(order) - rank
         if not any(points.values()):

@@ -50,7 +50,7 @@ class SelfRefine:
             if not known[name].is_finished:
                 return _end(known, f"critique {number} failed", is_degraded=True)
             said = known[name].result.answer
-            if prompts.verdict(said):
+            if prompts.verdict(known[name].reply):
                 return _end(known, f"critique {number} found nothing wrong")
             rewrite = Chat(id=str(number), index=number, under=prompts.rewrite(draft, said))
             if waiting := awaited(known, [rewrite]):

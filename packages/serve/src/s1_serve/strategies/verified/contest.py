@@ -45,7 +45,7 @@ def decide(known: Known, policy: Judging) -> Decision:
 def contestants(known: Known, samples: Iterable[Sample] | None = None) -> list[Sample]:
     """List who competes, in the order in which they were asked for."""
     finished = known.answered if samples is None else list(samples)
-    return [sample for sample in finished if _is_whole(sample)] or finished
+    return [sample for sample in finished if is_whole(sample)] or finished
 
 
 def ids(samples: Iterable[Sample]) -> list[str]:
@@ -82,12 +82,16 @@ def chosen(
 ) -> Choice | None:
     """Choose the best scored of those who entered, or the answer whose scores sum to most.
 
-    Without any score a plain majority decides, degraded; None where nobody entered.
+    Without any score a plain majority decides, degraded, as it does where each weight would be 0;
+    None where nobody entered.
     """
     compared = scored(entered, found)
     if not compared:
         return unjudged(entered)
-    if is_weighted and any(sample.result.vote is not None for sample in compared):
+    if is_weighted and not any(found[sample.id] for sample in compared):
+        choice = ballots.fallback(compared, f"the scores of {len(compared)} {what} are all 0")
+        assert choice is not None
+    elif is_weighted and any(sample.result.vote is not None for sample in compared):
         why = f"{len(compared)} {what} voted with their scores"
         choice = ballots.elect(compared, why, weight=lambda sample: found[sample.id])
         assert choice is not None
@@ -116,7 +120,8 @@ def _form(sample: Sample) -> str:
     return f"vote:{sample.result.vote}" if sample.result.vote is not None else f"id:{sample.id}"
 
 
-def _is_whole(sample: Sample) -> bool:
+def is_whole(sample: Sample) -> bool:
+    """Say whether a sample gave an answer that votes, or a text that came to its end."""
     if sample.result.vote is not None:
         return True
     return bool(sample.result.answer.strip()) and sample.result.finish_reason != "length"

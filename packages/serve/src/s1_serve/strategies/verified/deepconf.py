@@ -69,7 +69,7 @@ class DeepConf:
         check_counts(n=self.n)
         check_counts(warmup=self.warmup)
         check_counts(most=8192, window=self.window)
-        check_counts(most=20, top_logprobs=self.top_logprobs)
+        check_counts(least=2, most=20, top_logprobs=self.top_logprobs)
         check_shares(most=100.0, eta=self.eta)
         check_shares(most=2.0, consensus=self.consensus)
         check_one_of(MODES, mode=self.mode)

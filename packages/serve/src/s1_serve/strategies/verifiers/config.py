@@ -44,9 +44,10 @@ class VerifierConfig:
     temperature: float | None = None
     """Of a judge's draws; None is 1 for a generative reward model and 0.7 elsewhere."""
     max_tokens: int | None = None
-    """Most tokens of a verdict, its thinking included; None leaves it to the server."""
+    """Most tokens of a verdict, its thinking included; None is 512 and room for its answer, or with
+    `thinking` what the server allows."""
     thinking: int | None = None
-    """Most thinking tokens before a verdict; None is the request's budget."""
+    """Most thinking tokens before a verdict; None has no maximum of its own."""
     shows_thinking: bool = False
     """Judge the thinking beside the answer."""
 

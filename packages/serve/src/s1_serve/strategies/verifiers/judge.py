@@ -21,9 +21,10 @@ class Judge:
     model: str | None = None
     """By the name the server knows it by; None is the model that answers."""
     max_tokens: int | None = None
-    """Most tokens of a verdict, its thinking included; None leaves it to the server."""
+    """Most tokens of a verdict, its thinking included; None is 512 and room for its answer, or with
+    `thinking` what the server allows."""
     thinking: int | None = None
-    """Most thinking tokens before a verdict; None is the request's budget."""
+    """Most thinking tokens before a verdict; None has no maximum of its own."""
     temperature: float = 0.7
     """Of the draws; at 0 all votes are one."""
     shows_thinking: bool = False

@@ -143,9 +143,9 @@ def numbered(texts: Sequence[str], noun: str) -> str:
 
 def last_line(reply: Sample | None) -> str:
     """Read the last line of a whole reply without its emphasis or full stop; else nothing."""
-    if reply is None or not reply.is_finished or reply.result.finish_reason == "length":
+    if reply is None:
         return ""
-    return reply.result.answer.strip().rpartition("\n")[2].strip(" \t*_`.")
+    return reply.reply.strip().rpartition("\n")[2].strip(" \t*_`.")
 
 
 def said_number(reply: Sample | None, most: int) -> int | None:

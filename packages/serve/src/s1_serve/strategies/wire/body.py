@@ -78,6 +78,8 @@ def chat_body(call: Chat, client: Client, model: str, most: int | None) -> Json:
     """Write the request of a call; `most` is what it may generate, None as the client said."""
     body = _verdict(call, client) if call.is_verifier else _candidate(call, client)
     body |= call.overrides
+    if CANONICAL[0] in call.overrides:  # said twice it would contradict itself
+        body.pop("reasoning_effort", None)
     _bound(body, client, most)
     if call.top_logprobs or "logprobs" in body:
         wanted = max(call.top_logprobs, body.get("top_logprobs") or 0)

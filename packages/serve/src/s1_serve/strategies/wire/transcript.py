@@ -126,7 +126,6 @@ class Transcript:
         tokens = usage.get("completion_tokens", self.tokens)
         answer = message["content"] or ""
         likely = [logprob for logprob in self._drawn if math.isfinite(logprob)]
-        is_cut = bool(self._tools) and self._last.get("finish_reason") == "length"
         choice = {"index": 0, "message": message, **self._last, "token_ids": self.token_ids}
         choice["pieces"] = self.pieces
         return Result(
@@ -138,7 +137,7 @@ class Transcript:
             end=told.get("end", "natural"),
             extends=told.get("extends", 0),
             finish_reason=self._last.get("finish_reason") or "stop",
-            vote=None if is_cut else ballots.form(answer, message),
+            vote=ballots.form(answer, message, is_cut=self._last.get("finish_reason") == "length"),
             mean_logprob=sum(likely) / len(likely) if likely else None,
             message=message,
             choice=choice | ({"logprobs": {"content": self.logprobs}} if self.logprobs else {}),
