@@ -12,7 +12,14 @@ from s1_serve.strategies.calls import Chat
 from s1_serve.strategies.catalogue import POLICIES
 from s1_serve.strategies.session import Limits
 from s1_serve.strategies.verifiers.judge import Judge
-from s1_serve.strategies.wire.body import Client, chat_body, foreign, question, under
+from s1_serve.strategies.wire.body import (
+    Client,
+    chat_body,
+    conversation,
+    foreign,
+    question,
+    under,
+)
 from s1_serve.strategies.wire.transcript import Transcript
 
 TALK = [{"role": "user", "content": "How many r in raspberry?"}]
@@ -192,7 +199,7 @@ def test_a_share_of_the_tokens_shortens_thinking_and_not_the_answer():
     assert "thinking_token_budget" not in chat_body(Chat(id="0"), client(), "s1", 120)
 
 
-def test_a_verifier_gets_the_question_and_nothing_else_of_the_client():
+def test_a_verifier_gets_what_was_said_and_nothing_else_of_the_client():
     given = client(
         temperature=0.7, tools=[{}], stop=["x"], seed=5, thinking_token_budget=9, max_tokens=700,
         response_format={"type": "json_object"},
@@ -201,8 +208,12 @@ def test_a_verifier_gets_the_question_and_nothing_else_of_the_client():
     call = Chat(id="0/v1", index=1, under="\n\nIs it right?", is_verifier=True)
     assert chat_body(call, given, "judge-model", None) == SENT | {
         "model": "judge-model", "temperature": 0.7, "seed": 6, "max_tokens": 532,
-        "messages": [{"role": "user", "content": "How many r in raspberry?\n\nIs it right?"}],
+        "messages": [{"role": "user", "content": (
+            "[system]\nBe brief.\n\n[user]\nHow many r in raspberry?\n\nIs it right?"
+        )}],
     }  # fmt: skip
+    alone = chat_body(call, client(seed=5), "s1", None)
+    assert alone["messages"][0]["content"] == "How many r in raspberry?\n\nIs it right?"
     call = Chat(id="0/v1", under="?", is_verifier=True, overrides={"thinking_token_budget": 0})
     assert "max_tokens" not in chat_body(call, given, "s1", None)
 
@@ -220,6 +231,23 @@ def test_text_goes_under_the_last_thing_the_user_said():
     assert parts == [{"type": "text", "text": "a"}]
     assert question([*TALK, said]) == "How many r in raspberry?"
     assert question([{"role": "user", "content": parts}]) == "a" and question([said]) == ""
+
+
+def test_a_conversation_says_who_said_what():
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    talk = [
+        {"role": "user", "content": [{"type": "text", "text": "Add."}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "4", "tool_call_id": "c"},
+        {"role": "assistant"},
+        {"role": "user", "content": "Now double it."},
+    ]
+    shown = conversation(talk).split("\n\n")
+    assert [part.partition("\n")[0] for part in shown] == [
+        "[user]", "[assistant]", "[tool]", "[user]"
+    ]  # fmt: skip
+    assert '"add"' in shown[1] and shown[3] == "[user]\nNow double it."
+    assert conversation(TALK) == conversation([]) == ""
 
 
 def test_a_foreign_server_gets_only_what_it_knows():

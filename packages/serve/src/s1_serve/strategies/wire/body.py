@@ -5,6 +5,7 @@ Pure; the client's body is never changed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ class Client:
     budget: ThinkingBudget
     effort: float | None = None
     question: str = ""
+    conversation: str = ""
+    """What a verdict is about, where it is more than the question."""
     seed: int | None = None
     least: int = 64
     """Tokens that an answer needs beside its thinking: delimiters and the answer's reserve."""
@@ -45,6 +48,7 @@ class Client:
             budget=asked.budget or ThinkingBudget(),
             effort=asked.effort,
             question=question(asked.body.get("messages") or []),
+            conversation=conversation(asked.body.get("messages") or []),
             seed=asked.body.get("seed") if seed is None else seed,
             least=least,
         )
@@ -65,6 +69,24 @@ def question(messages: list[Any]) -> str:
     """Give the last thing the user said."""
     said = [m for m in messages if isinstance(m, dict) and m.get("role") == "user"]
     return _text(said[-1].get("content")) if said else ""
+
+
+def conversation(messages: list[Any]) -> str:
+    """Write down who said what, tool calls too; nothing where one user said one thing."""
+    said = [(message.get("role"), _said(message)) for message in messages if _is_said(message)]
+    if [role for role, _ in said] == ["user"]:
+        return ""
+    return "\n\n".join(f"[{role}]\n{text}" for role, text in said)
+
+
+def _is_said(message: object) -> bool:
+    return isinstance(message, dict) and bool(_said(message))
+
+
+def _said(message: Json) -> str:
+    calls = message.get("tool_calls")
+    parts = (_text(message.get("content")), json.dumps(calls, ensure_ascii=False) if calls else "")
+    return "\n".join(part for part in parts if part)
 
 
 def _text(content: object) -> str:
@@ -121,9 +143,9 @@ def _budget(client: Client) -> Json:
 
 
 def _verdict(call: Chat, client: Client) -> Json:
-    """Ask a verifier: nothing of the client's but the question and how to draw."""
+    """Ask a verifier: nothing of the client's but what was said and how to draw."""
     kept = {k: client.fields[k] for k in _FOR_VERDICTS if k in client.fields}
-    said = _below(client.question, call.under)
+    said = _below(client.conversation or client.question, call.under)
     body = kept | {"messages": [{"role": "user", "content": said}]}
     if client.seed is not None:
         body["seed"] = client.seed + call.index
