@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -30,6 +32,13 @@ class Pool:
 
     right: list[bool]
     lengths: list[int]
+    unanswered: Sequence[int] = ()
+    """their places"""
+
+    @property
+    def answers(self) -> list[str | None]:
+        found = ["1" if right else "0" for right in self.right]
+        return [None if at in self.unanswered else each for at, each in enumerate(found)]
 
     @classmethod
     def of(cls, short: float, long: float, each: int = 20) -> Pool:
@@ -83,6 +92,40 @@ def test_the_families_of_the_paper_need_differences_beyond_chance(easy, hard, fa
     for half in (grid.easy, grid.hard):
         for cell in (half.short, half.long):
             assert cell.interval[0] <= cell.accuracy <= cell.interval[1]
+
+
+def cut_short(maximum: int, num: int = 60) -> list[Pool]:
+    """Give traces that are right whatever their length, but without an answer at the maximum."""
+    rng, found = Random(1), []
+    for _ in range(num):
+        chance = rng.choice([0.9, 0.8, 0.6, 0.4])
+        lengths = [min(maximum, int(rng.expovariate(1 / 2500)) + 100) for _ in range(8)]
+        cut = [at for at, length in enumerate(lengths) if length == maximum]
+        right = [rng.random() < chance and at not in cut for at in range(8)]
+        found.append(Pool(right, lengths, cut))
+    return found
+
+
+def test_a_tight_maximum_makes_no_model_short_horizon():
+    pools = cut_short(4000)
+    cut = sum(len(pool.unanswered) for pool in pools)
+    assert 0.2 < cut / (8 * len(pools)) < 0.26
+    grid = horizon.measured(pools, seed=0)
+    assert grid.family() == UNKNOWN and grid.num_left_out == cut
+    assert f"{cut} traces without an answer left out" in horizon.told(grid)
+    as_wrong = [Pool(pool.right, pool.lengths) for pool in pools]
+    assert horizon.measured(as_wrong, seed=0).family() == SHORT, "the trap of the paper"
+
+
+def test_traces_without_an_answer_are_as_if_they_were_not_drawn():
+    pools = model((0.95, 0.72), (0.61, 0.48))
+    more = [Pool([*p.right, False], [*p.lengths, 900], [len(p.right)]) for p in pools]
+    one, other = (horizon.measured(each, seed=0) for each in (pools, more))
+    assert (other.cut, other.easy, other.hard) == (one.cut, one.easy, one.hard)
+    assert (one.num_left_out, other.num_left_out) == (0, len(pools))
+    none = horizon.measured([Pool([False] * 8, [9] * 8, range(8))], seed=0)
+    assert none.family() == UNKNOWN and none.num_left_out == 8
+    assert "none to compare" in horizon.told(none)
 
 
 def test_few_questions_name_no_family():
@@ -188,8 +231,8 @@ def a_file(path: Path, pools, gold="1") -> Path:
             "problem_num": at,
             "gold_answer": gold,
             "all_answers": [
-                [gold if right else "0", length]
-                for right, length in zip(pool.right, pool.lengths, strict=True)
+                [answer and (gold if answer == "1" else answer), length]
+                for answer, length in zip(pool.answers, pool.lengths, strict=True)
             ],
         }
         for at, pool in enumerate(pools)
@@ -215,6 +258,19 @@ def test_stored_samples_are_calibrated_once(tmp_path, capsys):
     assert calibration.read(out).family == NON_REASONING
 
 
+def test_what_has_no_answer_is_told_and_costs_but_has_no_horizon(tmp_path, capsys):
+    pools = cut_short(4000, num=20)
+    samples, out = a_file(tmp_path / "s.jsonl", pools), tmp_path / "out"
+    assert ended("--samples", samples, "--out", out) == 0
+    told = capsys.readouterr().err
+    left_out = sum(len(pool.unanswered) for pool in pools)
+    assert f"{left_out} traces without an answer left out" in told
+    found = calibration.read(out)
+    assert found.facts["grid"]["num_left_out"] == left_out
+    assert found.facts["no_answer"] == pytest.approx(left_out / 160)
+    assert found.mean_tokens == pytest.approx(sum(sum(p.lengths) for p in pools) / 160)
+
+
 def test_a_report_is_calibrated_by_its_samples(tmp_path):
     rows = fake_report.samples("8 samples", {q: ["1", "0"] * 4 for q in "abc"})
     report = fake_report.write(tmp_path / "report", rows)
@@ -233,6 +289,7 @@ def test_a_report_is_calibrated_by_its_samples(tmp_path):
         (["--model", "embedded", "--benchmark", "b", "--temperature", 0], "equal samples"),
         (["--samples", "{}", "--benchmark", "b"], "leave out --benchmark"),
         (["--samples", "{}", "--temperatures", "[0.2, 0.1, 0.3]"], "in rising order"),
+        (["--samples", "{}", "--temperatures", "[0.2, 0.3, 2.5]"], "up to 2"),
         (["--samples", "{}"], "a question has 4 traces: a calibration wants 8"),
         (["--samples", "nothing.jsonl"], "no samples at nothing.jsonl"),
     ],
@@ -246,7 +303,48 @@ def test_refusals_are_one_line(tmp_path, capsys, words, told):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"schema_version": 1}', '{"schema_version": 9}'])
+def test_samples_without_lengths_are_one_line(tmp_path, capsys):
+    samples = a_file(tmp_path / "s.jsonl", [Pool([True] * 8, [0] * 8)])
+    assert ended("--samples", samples, "--out", tmp_path / "out") == 2
+    line = capsys.readouterr().err
+    assert "how many tokens" in line and line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("family", "tall"),
+        ("mean_tokens", "1000"),
+        ("mean_tokens", None),
+        ("mean_tokens", True),
+        ("mean_tokens", -5),
+        ("mean_tokens", 0),
+        ("mean_tokens", math.inf),
+        ("mean_tokens", math.nan),
+        ("temperature", "hot"),
+        ("temperature", math.nan),
+        ("temperature", 2.1),
+        ("best_of_temperature", -0.1),
+        ("best_of_temperature", [1]),
+        ("facts", None),
+        ("facts", ["why"]),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(tmp_path, field, value):
+    content = json.loads(Calibration(family=SHORT, mean_tokens=100.0, temperature=0.7).to_json())
+    file = tmp_path / "calibration.json"
+    file.write_text(json.dumps(content))
+    assert calibration.read(file).temperature == 0.7
+    file.write_text(json.dumps(content | {field: value}))
+    with pytest.raises(UserError) as refused:
+        calibration.read(file)
+    told = str(refused.value)
+    assert told.startswith(f"{file}: {field} is ") and "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"schema_version": 2}', '{"schema_version": 1}', '{"schema_version": 9}']
+)
 def test_a_calibration_of_another_form_is_one_line(tmp_path, content):
     (tmp_path / "calibration.json").write_text(content)
     with pytest.raises(UserError, match="calibrate again"):
@@ -259,7 +357,7 @@ def test_a_calibration_of_another_form_is_one_line(tmp_path, content):
     ("name", "family"),
     [
         ("LIMO-v2", SHORT),
-        ("EXAONE-Deep-32B", SHORT),
+        ("EXAONE-Deep-32B", UNKNOWN),  # short-horizon only with the 16 % that were cut
         ("Qwen3-14B", UNKNOWN),
         ("gpt-oss-20b", UNKNOWN),
     ],

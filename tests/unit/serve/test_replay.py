@@ -86,6 +86,27 @@ def test_whole_curves_are_written_with_a_figure_and_only_once(tmp_path, capsys):
     assert artifacts.load(out, kind="replay").parents.keys() == {"s.jsonl"}
 
 
+@pytest.mark.parametrize("order", ["any", "first"])
+@pytest.mark.parametrize("num", [1, 2, 3])
+def test_few_samples_have_the_lines_that_they_can_have(tmp_path, num, order):
+    rows = [row | {"all_answers": row["all_answers"][:num]} for row in PROBLEMS]
+    replay = replayed(a_file(tmp_path / "s.jsonl", rows), tmp_path / "out", "--order", order)
+    wanted = {"majority", "shortest-1", "longest-1", "adaptive", "auto (low)", "auto (high)"}
+    equals = {row["method"] for row in replay["equal"]}
+    assert equals >= wanted
+    both = [row["method"] for row in replay["rows"]]
+    sizes = [int(name.split("@")[1]) for name in both]
+    assert max(sizes) == num and ("shortest-3@3" in both) == (num == 3)
+    if num < 3:
+        assert not {"shortest-3", "longest-3"} & equals
+
+
+def test_samples_without_lengths_have_curves_but_no_equal_tokens(tmp_path):
+    rows = [row | {"all_answers": [[a, 0] for a, _ in row["all_answers"]]} for row in PROBLEMS]
+    replay = replayed(a_file(tmp_path / "s.jsonl", rows), tmp_path / "out")
+    assert replay["equal"] == [] and replay["rows"]
+
+
 def test_a_report_has_its_sampled_run_on_each_benchmark(tmp_path):
     answers = {"x": ["1", "0", None], "y": ["0", "1", "1"]}
     rows = [

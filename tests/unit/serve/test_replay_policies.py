@@ -220,7 +220,7 @@ def test_whole_curves_come_with_a_comparison(tmp_path, capsys):
     out = tmp_path / "out"
     assert ended(a_file(tmp_path / "s.jsonl", many), "--out", out, "--num_orders", 2) == 0
     replay = json.loads((out / "replay.json").read_text())
-    assert replay["schema_version"] == 2
+    assert replay["schema_version"] == verb.SCHEMA_VERSION
     assert {row["method"] for row in replay["equal"]} >= {"majority", "shortest-1", "adaptive"}
     for row in replay["equal"]:
         axis = f"mean_{row['axis']}"

@@ -6,6 +6,7 @@ Owns the form of calibration.json. Refuses one of another schema.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 
 from s1_core.errors import UserError
 
-CALIBRATION_VERSION = 1
+CALIBRATION_VERSION = 2
+"""1 counted traces without an answer as wrong: its families may be of the maximum, not the model"""
 SHORT, LONG, NON_REASONING, UNKNOWN = "short-horizon", "long-horizon", "non-reasoning", "unknown"
 FAMILIES = (SHORT, LONG, NON_REASONING, UNKNOWN)
 """arXiv 2512.02008, Section 4; unknown where the intervals do not tell short from long"""
+HOTTEST = 2.0
+"""temperature that engines take"""
 FILE = "calibration.json"
 
 
@@ -38,6 +42,14 @@ class Calibration:
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
             raise UserError(f"family is {self.family!r}: give one of {', '.join(FAMILIES)}")
+        if not (_is_number(self.mean_tokens) and 0 < self.mean_tokens < math.inf):
+            raise UserError(f"mean_tokens is {self.mean_tokens!r}: give a number above 0")
+        for name in ("temperature", "best_of_temperature"):
+            heat = getattr(self, name)
+            if heat is not None and not (_is_number(heat) and 0 <= heat <= HOTTEST):
+                raise UserError(f"{name} is {heat!r}: give a number from 0 to {HOTTEST:g}, or null")
+        if not isinstance(self.facts, Mapping):
+            raise UserError(f"facts is {self.facts!r}: give a mapping")
 
     def to_json(self) -> str:
         """Write calibration.json."""
@@ -45,11 +57,15 @@ class Calibration:
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def read(path: Path | str) -> Calibration:
     """Read a calibration folder, or its calibration.json.
 
     Raises:
-        UserError: it is not there, damaged, or of another schema.
+        UserError: it is not there, damaged, of another schema, or holds what cannot be.
     """
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     if not file.is_file():
@@ -58,6 +74,8 @@ def read(path: Path | str) -> Calibration:
         content = dict(json.loads(file.read_text()))
         version = content.pop("schema_version")
         found = Calibration(**content) if version == CALIBRATION_VERSION else None
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file} is damaged: calibrate again") from error
     if found is None:

@@ -15,7 +15,7 @@ from s1_core.records import Question
 from s1_serve.evaluate.calibrate.config import CalibrateConfig
 from s1_serve.evaluate.calibrate.horizon import LEAST_TRACES
 from s1_serve.strategies import calibration
-from s1_serve.strategies.calibration import CALIBRATION_VERSION, Calibration
+from s1_serve.strategies.calibration import CALIBRATION_VERSION, HOTTEST, Calibration
 
 if TYPE_CHECKING:
     from s1_serve.evaluate.replay.stored import Answered
@@ -105,6 +105,8 @@ def _calibrated(
     fewest = min(len(question.lengths) for question in questions)
     if fewest < LEAST_TRACES:
         raise UserError(f"a question has {fewest} traces: a calibration wants {LEAST_TRACES}")
+    if not any(length for question in questions for length in question.lengths):
+        raise UserError("the samples do not say how many tokens they have: no length, no horizon")
     grid = horizon.measured(questions, config.seed)
     is_mute = bool(rows) and not any(row.thinking_tokens for row in rows)
     nothing = [answer is None for question in questions for answer in question.answers]
@@ -145,7 +147,7 @@ def _heated(found: Calibration, heat: Mapping[str, Any]) -> Calibration:
     return replace(
         found,
         temperature=heat["temperature"],
-        best_of_temperature=round(heat["temperature"] + BEST_OF, 6),
+        best_of_temperature=min(HOTTEST, round(heat["temperature"] + BEST_OF, 6)),
         facts={**found.facts, "turn": heat["facts"]},
     )
 

@@ -9,6 +9,7 @@ from s1_core.errors import UserError
 from s1_serve.config import ServeConfig
 from s1_serve.evaluate.calibrate.horizon import LEAST_TRACES
 from s1_serve.evaluate.config import MAJORITY, EvaluateConfig
+from s1_serve.strategies.calibration import HOTTEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,11 @@ class CalibrateConfig:
         if self.num_traces < LEAST_TRACES:
             raise UserError(f"num_traces is {self.num_traces}: give at least {LEAST_TRACES}")
         rising = all(a < b for a, b in zip(self.temperatures, self.temperatures[1:], strict=False))
-        if len(self.temperatures) < 3 or self.temperatures[0] <= 0 or not rising:
-            raise UserError("temperatures: give three or more above 0, in rising order")
+        heats = self.temperatures
+        if len(heats) < 3 or not (rising and heats[0] > 0 and heats[-1] <= HOTTEST):
+            raise UserError(
+                f"temperatures: give three or more above 0, up to {HOTTEST:g}, in rising order"
+            )
         if min(self.turn_questions, self.turn_tokens, self.workers, self.concurrency) < 1:
             raise UserError(
                 "turn_questions, turn_tokens, workers and concurrency must be at least 1"

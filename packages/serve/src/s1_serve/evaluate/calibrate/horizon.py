@@ -3,6 +3,10 @@
 Pure. A question is easy or hard by the share of its traces that are right, a trace short or long by
 the model's mean length; only questions with both kinds of trace tell anything. A family is named
 only where the paired differences are beyond chance: many of the paper's own are not.
+
+Traces without an answer are in no cell, where the paper counts them as wrong. Most were cut at the
+maximum: all of them long, whatever the model would have said; a tight maximum alone would make any
+model short-horizon. Stored samples do not say which were cut, so none of them counts.
 """
 
 from __future__ import annotations
@@ -26,7 +30,10 @@ EASY, HARD = "easy", "hard"
 
 
 class Traces(Protocol):
-    """All traces of one question: which are right, and how many tokens each has."""
+    """All traces of one question: what each answers, which are right, how many tokens each has."""
+
+    @property
+    def answers(self) -> Sequence[str | None]: ...
 
     @property
     def right(self) -> Sequence[bool]: ...
@@ -61,11 +68,13 @@ class Grid:
     """The four cells of the paper's Table 1, and what parted them."""
 
     cut: float
-    """tokens: a longer trace is long"""
+    """tokens: a longer trace is long; 0 where no trace has an answer"""
     most_difficult_easy: float
     """1 - accuracy: a question of more is hard"""
     easy: Half
     hard: Half
+    num_left_out: int
+    """traces without an answer"""
 
     def family(self, thinks: bool = True) -> str:
         """Name the model's family; a model without thinking is told by its making, not by this."""
@@ -78,27 +87,33 @@ class Grid:
 def measured(questions: Iterable[Traces], seed: int) -> Grid:
     """Measure the grid. Easy is at most the median difficulty, as half may be of one difficulty."""
     asked = list(questions)
-    cut = fmean(length for each in asked for length in each.lengths)
-    difficulty = [1 - fmean(each.right) for each in asked]
-    middle = median(difficulty)
-    pairs = [_parted(each, cut) for each in asked]
+    answered = [found for each in asked if (found := _answered(each))]
+    lengths = [length for each in answered for _, length in each]
+    cut = fmean(lengths or [0])
+    difficulty = [1 - fmean(right for right, _ in each) for each in answered]
+    middle = median(difficulty or [0.0])
+    pairs = [_parted(each, cut) for each in answered]
     halves = {
         EASY: [p for p, hard in zip(pairs, difficulty, strict=True) if p and hard <= middle],
         HARD: [p for p, hard in zip(pairs, difficulty, strict=True) if p and hard > middle],
     }
     easy, hard = (_half(halves[name], seed) for name in (EASY, HARD))
-    return Grid(cut=cut, most_difficult_easy=middle, easy=easy, hard=hard)
+    left_out = sum(len(each.lengths) for each in asked) - len(lengths)
+    return Grid(cut=cut, most_difficult_easy=middle, easy=easy, hard=hard, num_left_out=left_out)
 
 
 def told(grid: Grid) -> str:
-    """Write the differences of a grid in one clause."""
+    """Write the differences of a grid in one clause, and how many traces they are without."""
     halves = [
         f"{name} {statements.shown(half.difference)} ({half.num_questions})"
         if half.difference
         else f"{name} none to compare"
         for name, half in ((EASY, grid.easy), (HARD, grid.hard))
     ]
-    return f"short traces less long ones: {', '.join(halves)}"
+    left_out = f"; {grid.num_left_out} traces without an answer left out"
+    return (
+        f"short traces less long ones: {', '.join(halves)}{left_out if grid.num_left_out else ''}"
+    )
 
 
 def calibration(
@@ -109,11 +124,16 @@ def calibration(
     return Calibration(family=grid.family(thinks), mean_tokens=mean_tokens, facts=told_of)
 
 
-def _parted(question: Traces, cut: float) -> tuple[float, float] | None:
+def _answered(question: Traces) -> list[tuple[bool, int]]:
+    """Give (is right, length) of the traces with an answer."""
+    rows = zip(question.answers, question.right, question.lengths, strict=True)
+    return [(right, length) for answer, right, length in rows if answer is not None]
+
+
+def _parted(traces: Sequence[tuple[bool, int]], cut: float) -> tuple[float, float] | None:
     """Give the shares right of the short traces and of the long ones; None without both."""
-    pairs = list(zip(question.right, question.lengths, strict=True))
-    short = [right for right, length in pairs if length <= cut]
-    long = [right for right, length in pairs if length > cut]
+    short = [right for right, length in traces if length <= cut]
+    long = [right for right, length in traces if length > cut]
     return (fmean(short), fmean(long)) if short and long else None
 
 

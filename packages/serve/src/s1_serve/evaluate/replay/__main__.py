@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from s1_serve.evaluate.replay.stored import Stored
 
 KIND = "replay"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""2 gave auto a horizon to which traces without an answer counted as wrong"""
 
 
 def main(config: ReplayConfig) -> None:
@@ -53,11 +54,16 @@ def rows(one: Stored, config: ReplayConfig) -> list[dict[str, Any]]:
 
 
 def matched(one: Stored, config: ReplayConfig) -> list[dict[str, Any]]:
-    """Give a row for each method at each budget of total tokens, then of sequential ones."""
+    """Give a row for each method at each budget of total tokens, then of sequential ones.
+
+    None where samples do not say how many tokens they have.
+    """
     from s1_serve.evaluate.replay import equal, lines
 
     found = lines.lines(one, config)
     trace = equal.unit(found)
+    if not trace:
+        return []
     axes = {equal.TOTAL: config.equal_tokens, equal.SEQUENTIAL: config.equal_sequential}
     return [
         {"benchmark": one.benchmark, "traces": row["budget"] / trace} | row

@@ -40,16 +40,22 @@ COMPUTE = (LOW, HIGH)
 
 
 def available(one: Stored, config: ReplayConfig) -> Available:
-    """Give auto its calibration: the one named, else what these samples themselves show."""
+    """Give auto its calibration: the one named, else what these samples themselves show.
+
+    None where they do not say how long they are: that tells no horizon.
+    """
     if config.calibration:
         return Available(calibration=calibration.read(config.calibration))
     grid = horizon.measured(one.questions, config.seed)
     tokens = fmean(length for each in one.questions for length in each.lengths)
-    return Available(calibration=horizon.calibration(grid, tokens))
+    return Available(calibration=horizon.calibration(grid, tokens) if tokens else None)
 
 
 def lines(one: Stored, config: ReplayConfig) -> dict[str, list[Point]]:
-    """Play every method at every setting; a line is from its cheapest setting to its dearest."""
+    """Play every method at every setting; a line is from its cheapest setting to its dearest.
+
+    A method that wants more samples than there are has no line.
+    """
     has = available(one, config)
     wanted: dict[str, list[Way]] = {
         name: [Rule.parse(form.format(k=k)) for k in _sizes(one, least=3 if "3" in name else 1)]
@@ -63,7 +69,9 @@ def lines(one: Stored, config: ReplayConfig) -> dict[str, list[Point]]:
     outcomes = curves.replayed(walk, [*every.values()], config, _tie(config))
     found: Mapping[str, list[Outcome]] = dict(zip(every, outcomes, strict=True))
     return {
-        name: [Point(way.name, found[way.name]) for way in ways] for name, ways in wanted.items()
+        name: [Point(way.name, found[way.name]) for way in ways]
+        for name, ways in wanted.items()
+        if ways
     }
 
 
@@ -75,7 +83,8 @@ def rule_of(policy: Majority | Shortest | Longest) -> Rule:
 
 
 def _sizes(one: Stored, least: int) -> list[int]:
-    return sorted({k for k in (least, *curves.curve_sizes(one.num_samples)) if k >= least})
+    sizes = {least, *curves.curve_sizes(one.num_samples)}
+    return sorted(k for k in sizes if least <= k <= one.num_samples)
 
 
 def _tie(config: ReplayConfig) -> str:
