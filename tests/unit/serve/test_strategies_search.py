@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -10,15 +10,17 @@ from s1_core.errors import UserError
 from s1_serve.budget.loop import machine
 from s1_serve.budget.plan import Plan
 from s1_serve.completions import Completion
-from s1_serve.strategies.calls import Reward, Step
+from s1_serve.strategies.calls import Chat, Reward, Step
 from s1_serve.strategies.driving.stepping import Bounds, Path, Said, Watch, walk
 from s1_serve.strategies.known import Result, Sample
+from s1_serve.strategies.parameters import MOST_CALLS
 from s1_serve.strategies.search import particles, rebase
 from s1_serve.strategies.search.beam import Beam
 from s1_serve.strategies.search.dvts import Dvts
 from s1_serve.strategies.search.particles import Particles
 from s1_serve.strategies.search.rebase import Rebase
 from s1_serve.strategies.verifiers.judge import Judge
+from s1_serve.strategies.verifiers.process import Process
 from s1_serve.strategies.verifiers.reward import RewardModel
 from unit.serve.fake_model import MARKS, TEXT, FakeModel
 from unit.serve.plays import chosen, play
@@ -208,6 +210,28 @@ def test_failed_and_cut_steps_are_no_parents(search):
 
 
 @pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("verifier", [REWARD, Process()], ids=["reward", "process"])
+def test_a_search_answers_before_its_calls_run_out(search, verifier):
+    """Paths never end by themselves; n * depth and its scores are more than a run may call."""
+
+    def script(launch):
+        call = launch.call
+        if isinstance(call, Reward):
+            return Result(scores=(0.5,))
+        if isinstance(call, Chat):
+            return Result(answer="Yes", tokens=1)
+        if call.ends_thinking:
+            return Result(thinking="end", vote="3", answer="3", tokens=6, thinking_tokens=4)
+        return Result(thinking="step", end="open", tokens=5, thinking_tokens=5)
+
+    for n in (256, 1024):
+        session = play(search(n=n, depth=40, verifier=verifier), script, concurrency=n)
+        assert chosen(session).votes or chosen(session).scores
+        assert not chosen(session).is_degraded
+        assert len(session.known.samples) <= MOST_CALLS
+
+
+@pytest.mark.parametrize("search", SEARCHES)
 def test_what_cannot_lead_a_search_is_refused(search):
     with pytest.raises(UserError, match=f"{search.name} needs a verifier that scores steps"):
         search(verifier=Judge())
@@ -299,6 +323,53 @@ def test_a_step_never_passes_its_cap(plan, ends_thinking):
             assert step.tokens <= cap
             assert len(step.thinking_ids) <= plan.maximum
             assert step.end != "open" or not ends_thinking
+
+
+HEADED = replace(MARKS, header=(1, 2, 3))
+ROOM = [
+    # tokens kept for the answer, what a session asks for at least beside the minimum, delimiters
+    pytest.param(6, len(MARKS.cut) + 6, MARKS, id="http"),
+    pytest.param(6, len(HEADED.header) + len(HEADED.cut) + 6 + 1, HEADED, id="engine"),
+]
+
+
+@pytest.mark.parametrize(("reserve", "least", "marks"), ROOM)
+@pytest.mark.parametrize("minimum", [0, 1, 10, 25])
+@pytest.mark.parametrize("extends", [0, 3])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Beam(n=8, verifier=REWARD), Rebase(n=4, verifier=REWARD),
+        Dvts(n=16, verifier=REWARD), Particles(n=8, verifier=REWARD),
+    ],
+    ids=lambda policy: policy.name,
+)  # fmt: skip
+def test_a_search_that_can_pay_for_an_answer_has_one(
+    policy, minimum, extends, reserve, least, marks
+):
+    plan = replace(planned(maximum=200, minimum=minimum, extends=extends), delimiters=marks)
+    policy, least = replace(policy, step_tokens=12), least + minimum
+
+    def script(launch):
+        call = launch.call
+        if isinstance(call, Reward):
+            return Result(scores=(0.5,))
+        bounds = Bounds(plan=plan, cap=launch.max_tokens, reserve=reserve)
+        path = Path.of((call.index, total % 251), launch.path)
+        step = run(call, path, bounds, FakeModel(), lambda ids: 7)
+        assert step.tokens <= launch.max_tokens
+        assert step.end != "open" or launch.max_tokens - step.tokens >= least
+        answer = "" if step.answer is None else "3"
+        return Result(
+            token_ids=step.thinking_ids, tokens=step.tokens, extends=step.extends, end=step.end,
+            thinking_tokens=len(step.thinking_ids), answer=answer, vote=answer or None,
+        )  # fmt: skip
+
+    for total in range(least, 20 * least, 13):
+        session = play(policy, script, total_tokens=total, least=least)
+        thought = sum(step.thinking_tokens for step in session.known.path(chosen(session).id))
+        assert thought >= minimum
+        assert session.tokens.total <= total
 
 
 def spelled(text):

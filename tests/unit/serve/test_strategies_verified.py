@@ -24,6 +24,7 @@ from s1_serve.strategies.verified.stepwise import Stepwise
 from s1_serve.strategies.verifiers.exact import Exact
 from s1_serve.strategies.verifiers.generative import Generative
 from s1_serve.strategies.verifiers.judge import Judge
+from s1_serve.strategies.verifiers.process import Process
 from s1_serve.strategies.verifiers.reward import RewardModel
 from unit.serve.finished import chosen, known, of, played, result, rewarded, scripted
 
@@ -280,14 +281,26 @@ def test_the_judge_is_a_model_of_the_deployment() -> None:
         catalogue.build("stepwise", {"judge": "small"}, available)
 
 
+@pytest.mark.parametrize("name", JUDGING)
+def test_all_verdicts_of_what_is_accepted_can_be_asked_for(name: str) -> None:
+    available = catalogue.Available(verifiers={"judge": Judge(), "process": Process()})
+    with pytest.raises(UserError, match=r"^n \* \(17 \* votes \+ 1\).* is 4"):
+        catalogue.build(name, {"n": 240, "votes": 1, "verifier": "process"}, available)
+    policy = catalogue.build(name, {"n": 1024, "votes": 2, "verifier": "judge"}, available)
+    session = played(policy, scripted([result("12")] * 1024, lambda call: "Yes"), concurrency=4096)
+    assert session.outcome is not None and not session.outcome.is_degraded
+    assert len(session.known.samples) == 3 * 1024
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "said"),
     [
         ("best-of-n", {"votes": 0}, "votes"),
         ("pessimistic", {"alpha": math.nan}, "alpha"),
         ("scrutinise", {"band": 2.0}, "band"),
-        ("scrutinise", {"tie_votes": 64, "finalists": 32}, "tie_votes"),
-        *((s, {"n": 1024, "votes": 64}, r"n \* votes is 65536") for s in JUDGING),
+        ("scrutinise", {"n": 32, "tie_votes": 64, "finalists": 32}, "tie_votes is 31904"),
+        *((s, {"n": 1000, "votes": 4}, r"^n \* \(votes \+ 1\).* is 5") for s in JUDGING),
+        ("ab-mcts", {"trials": 128, "votes": 64}, r"^trials \* \(votes \+ 1\) is 8320"),
         ("best-of-n", {"verifier": []}, "verifier"),
         ("pessimistic", {"alpha": 10**400}, "alpha"),
         ("ab-mcts", {"batch": 6}, "batch"),

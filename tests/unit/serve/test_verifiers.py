@@ -17,7 +17,7 @@ from s1_serve.strategies.verifiers.config import VerifierConfig
 from s1_serve.strategies.verifiers.exact import Exact
 from s1_serve.strategies.verifiers.generative import Generative
 from s1_serve.strategies.verifiers.judge import Judge
-from s1_serve.strategies.verifiers.process import Process
+from s1_serve.strategies.verifiers.process import Process, counted
 from s1_serve.strategies.verifiers.reward import RewardModel
 from s1_serve.strategies.verifiers.verifier import Comparing, Grouping, Verifier, judged
 from unit.serve.finished import ended, known, of, replied, result
@@ -207,7 +207,18 @@ def test_steps_of_a_thinking_have_a_score_each_or_none_has() -> None:
     assert verifier.steps(known(result("3", thinking="")), "0") is None
 
 
-def test_the_number_of_verdicts_on_a_long_thinking_is_bounded() -> None:
+@pytest.mark.parametrize(("alpha", "most"), [(0.0, 16), (0.5, 17), (1.0, 1)])
+def test_the_number_of_verdicts_on_a_long_thinking_is_bounded_and_counted(
+    alpha: float, most: int
+) -> None:
+    thinking = "\n\n".join(f"Step {n} holds." for n in range(300))
+    found, verifier = known(result("3", thinking=thinking)), Process(alpha=alpha)
+    assert len(verifier.calls(found, "0", votes=2)) == 2 * most
+    (calls,) = counted("n", 3, 2, verifier).values()
+    assert calls == 3 * (2 * most + 1)
+
+
+def test_pieces_of_a_long_thinking_share_their_score() -> None:
     thinking = "\n\n".join(f"Step {n} holds." for n in range(300))
     found, verifier = known(result("3", thinking=thinking)), Process(most_steps=16)
     *steps, _ = verifier.calls(found, "0")
@@ -226,7 +237,7 @@ def test_a_step_that_two_paths_share_is_judged_once() -> None:
     verifier = Process()
     one, other = verifier.calls(path(), "r1/0"), verifier.calls(path(), "r1/1")
     assert one[0] == other[0]
-    assert len(one) == 2 and len(other) == 3, "only a path that has answered has an outcome"
+    assert len(one) == len(other) == 2, "nobody reads a verdict on the outcome of a path"
     found = replied(path(), one, "Yes", "No")
     assert verifier.steps(found, "r1/0") == (1.0, 0.0)
     assert verifier.steps(found, "r1/1") is None

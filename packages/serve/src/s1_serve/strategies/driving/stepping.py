@@ -54,9 +54,28 @@ class Bounds:
             return self.plan.maximum
         return max(self.cap - len(self.plan.delimiters.cut) - self.reserve, 0)
 
+    @property
+    def kept(self) -> int:
+        """Tell how much of `fits` a step that goes on leaves behind.
+
+        The next one is started only where session.Limits.least is left, and else all was spent
+        without an answer. That is a minimum, or a header and a token; one more may be owed.
+        """
+        if self.cap is None:
+            return 0
+        return self.plan.minimum + len(self.plan.delimiters.header) + 2
+
+    def ends(self, call: Step) -> bool:
+        """Say whether this step is the last of its path: by what is asked, or by the cap."""
+        return call.ends_thinking or self.fits <= self.kept
+
+    def affordable(self, call: Step) -> int:
+        """Tell how many tokens of thinking this step may take, whatever it asks for."""
+        return self.fits if self.ends(call) else self.fits - self.kept
+
     def maximum(self, call: Step, before: int) -> int:
-        """Give the maximum of the path; where a cap leaves no room to go on, it is here."""
-        if self.cap is None or (self.fits and not call.ends_thinking):
+        """Give the maximum of the path; where a cap makes this its last step, it is here."""
+        if self.cap is None or not self.ends(call):
             return self.plan.maximum
         return min(self.plan.maximum, before + self.fits)
 
@@ -98,7 +117,7 @@ def walk(call: Step, path: Path, bounds: Bounds) -> Walk:
     stretch = yield from _think(call, path, bounds)
     maximum = bounds.maximum(call, len(path.thinking_ids))
     is_full = len(path.thinking_ids) + len(stretch.thinking_ids) >= maximum
-    if stretch.end == "open" and (is_full or call.ends_thinking):
+    if stretch.end == "open" and (is_full or bounds.ends(call)):
         stretch = replace(stretch, end="budget")
     if stretch.end in ("open", "length"):
         return stretch
@@ -112,13 +131,17 @@ def _think(call: Step, path: Path, bounds: Bounds) -> Walk:
     """
     plan, before = bounds.plan, len(path.thinking_ids)
     maximum = bounds.maximum(call, before)
-    most = bounds.fits if call.ends_thinking else min(call.max_tokens, bounds.fits)
+    ends, affordable = bounds.ends(call), bounds.affordable(call)
+    most = affordable if ends else min(call.max_tokens, affordable)
     thinking: tuple[int, ...] = ()
     used, spent, is_masked, owes = 0, 0, not before, False
     end = "open"
     while before + len(thinking) < maximum and (spent < most or owes):
         room = min(max(most - spent, 1), maximum - before - len(thinking))
-        said = yield Leg(_request(path, thinking, plan, room, is_masked), not call.ends_thinking)
+        lacks = plan.minimum - before - len(thinking)
+        pays_no_attempt = bounds.cap is not None and ends and most - spent <= lacks
+        least = max(min(lacks, room) if pays_no_attempt else 0, int(is_masked))
+        said = yield Leg(_request(path, thinking, plan, room, least), not ends)
         thinking += said.ids
         spent += len(said.ids) + said.surplus
         total = before + len(thinking)
@@ -129,8 +152,11 @@ def _think(call: Step, path: Path, bounds: Bounds) -> Walk:
         extend = plan.extend_ids(path.extends + used)
         wants_more = path.extends + used < plan.extends or total < plan.minimum
         is_masked = owes = True
-        if wants_more and total + len(extend) + 1 <= maximum:
-            if bounds.cap is not None and spent + len(extend) + 1 > bounds.fits:
+        is_dear = bounds.cap is not None and spent + len(extend) + 1 > affordable
+        has_room = total + len(extend) + 1 <= maximum and not (ends and is_dear)
+        if wants_more and has_room:
+            if is_dear:
+                spent += 1
                 break  # the next step comes to the same attempt
             thinking, used = thinking + extend, used + 1
             spent += len(extend) + 1
@@ -143,14 +169,14 @@ def _think(call: Step, path: Path, bounds: Bounds) -> Walk:
 
 
 def _request(
-    path: Path, thinking: tuple[int, ...], plan: Plan, room: int, is_masked: bool
+    path: Path, thinking: tuple[int, ...], plan: Plan, room: int, least: int
 ) -> CompletionRequest:
     position = len(path.thinking_ids) + len(thinking)
     return CompletionRequest(
         prompt_ids=path.prompt_ids + path.thinking_ids + thinking,
         max_tokens=room,
         stop_ids=plan.delimiters.attempt_ids,
-        min_tokens=int(is_masked),
+        min_tokens=least,
         sampling=drawn(plan.sampling, position, "thinking"),
     )
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 from s1_core.errors import UserError
 from s1_serve.strategies.calls import Call, Step
 from s1_serve.strategies.known import Known, Sample
-from s1_serve.strategies.parameters import check_counts, check_one_of, given
+from s1_serve.strategies.parameters import MOST_CALLS, check_counts, check_one_of, given
 from s1_serve.strategies.policy import WAIT, Choice, Decision
 from s1_serve.strategies.verified import contest
 from s1_serve.strategies.verifiers.reward import AGGREGATES
@@ -38,7 +38,7 @@ class Search:
     step_tokens: int = 256
     """Most tokens of a step."""
     depth: int = 40
-    """Most rounds; the last one thinks to the end."""
+    """Most rounds, fewer where they have more than 2048 steps; the last one thinks to the end."""
     aggregate: str = "last"
     """The score of a path from those of its steps: last, min, prod or mean."""
     vote: str = "weighted"
@@ -54,6 +54,14 @@ class Search:
             raise UserError(
                 f"{self.name} needs a verifier that scores steps: name a reward or process verifier"
             )
+
+    @property
+    def num_rounds(self) -> int:
+        """Give the most rounds: `depth`, or as many as a run has calls for, a score to each step.
+
+        So the last round is always one that answers.
+        """
+        return min(self.depth, MOST_CALLS // (2 * self.n))
 
     def decide(self, known: Known) -> Decision:
         return decide(known, self)
@@ -108,8 +116,8 @@ def decide(known: Known, search: Search) -> Decision:
     parents: Parents = (None,) * search.n
     rounds: list[tuple[str, ...]] = []
     scores: dict[str, float] = {}
-    num_drawn, is_last = 0, search.depth == 1
-    for number in range(search.depth):
+    num_drawn, is_last = 0, search.num_rounds == 1
+    for number in range(search.num_rounds):
         names = tuple(f"{number}/{place}" for place in range(len(parents)))
         if names[0] not in known:
             return Decision(start=_steps(search, names, parents, num_drawn, is_last))
@@ -125,7 +133,7 @@ def decide(known: Known, search: Search) -> Decision:
         if not parents:
             break
         num_drawn += len(names)
-        is_last = is_mute or number + 2 == search.depth
+        is_last = is_mute or number + 2 == search.num_rounds
     return Decision(answer=best(known, search))
 
 

@@ -12,10 +12,11 @@ from typing import ClassVar
 
 from s1_serve.strategies.calls import Chat
 from s1_serve.strategies.known import Known
-from s1_serve.strategies.parameters import check_counts, check_one_of, given
+from s1_serve.strategies.parameters import MOST_CALLS, check_counts, check_one_of, given
 from s1_serve.strategies.policy import WAIT, Choice, Decision
 from s1_serve.strategies.verified import contest, tree
 from s1_serve.strategies.verifiers import prompts
+from s1_serve.strategies.verifiers.process import counted
 from s1_serve.strategies.verifiers.verifier import Verifier, judged
 
 
@@ -42,6 +43,8 @@ class AbMcts:
         check_counts(most=128, trials=self.trials)
         check_counts(most=5, batch=self.batch)
         check_counts(most=64, votes=self.votes)
+        asked = counted("trials", self.trials, self.votes, self.verifier)
+        check_counts(most=MOST_CALLS, **asked)
         check_one_of(tree.DISTRIBUTIONS, distribution=self.distribution)
 
     def decide(self, known: Known) -> Decision:

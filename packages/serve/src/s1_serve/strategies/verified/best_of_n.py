@@ -13,6 +13,7 @@ from s1_serve.strategies.known import Known
 from s1_serve.strategies.parameters import MOST_CALLS, check_counts, given
 from s1_serve.strategies.policy import Choice, Decision
 from s1_serve.strategies.verified import contest
+from s1_serve.strategies.verifiers.process import counted
 from s1_serve.strategies.verifiers.verifier import Verifier, judged
 
 
@@ -35,7 +36,7 @@ class BestOfN:
     def __post_init__(self) -> None:
         check_counts(n=self.n)
         check_counts(most=64, votes=self.votes)
-        check_counts(most=MOST_CALLS, **{"n * votes": self.n * self.votes})
+        check_counts(most=MOST_CALLS, **counted("n", self.n, self.votes, self.verifier))
 
     def decide(self, known: Known) -> Decision:
         return contest.decide(known, self)

@@ -16,6 +16,7 @@ from s1_serve.strategies.known import Known, Sample
 from s1_serve.strategies.parameters import MOST_CALLS, check_counts, check_shares, given
 from s1_serve.strategies.policy import Choice, Decision
 from s1_serve.strategies.verified import contest
+from s1_serve.strategies.verifiers.process import counted
 from s1_serve.strategies.verifiers.verifier import Judged, Verifier, judged
 
 
@@ -38,7 +39,7 @@ class Pessimistic:
     def __post_init__(self) -> None:
         check_counts(n=self.n)
         check_counts(most=64, votes=self.votes)
-        check_counts(most=MOST_CALLS, **{"n * votes": self.n * self.votes})
+        check_counts(most=MOST_CALLS, **counted("n", self.n, self.votes, self.verifier))
         check_shares(most=1e6, alpha=self.alpha)
 
     def decide(self, known: Known) -> Decision:

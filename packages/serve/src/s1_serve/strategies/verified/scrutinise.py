@@ -6,6 +6,7 @@ each pair is compared `tie_votes` times and the most wins decide.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +19,7 @@ from s1_serve.strategies.policy import Choice, Decision
 from s1_serve.strategies.rounds import drawn
 from s1_serve.strategies.verified import contest
 from s1_serve.strategies.verifiers.judge import Judge
+from s1_serve.strategies.verifiers.process import counted
 from s1_serve.strategies.verifiers.verifier import Comparing, Verifier, judged
 
 _ROUNDING = 1e-9
@@ -47,9 +49,10 @@ class Scrutinise:
         check_counts(n=self.n)
         check_counts(most=64, votes=self.votes, tie_votes=self.tie_votes)
         check_counts(most=32, finalists=self.finalists)
-        check_counts(most=MOST_CALLS, **{"n * votes": self.n * self.votes})
-        pairs = self.finalists * (self.finalists - 1) // 2
-        check_counts(0, MOST_CALLS, **{"pairs of finalists * tie_votes": pairs * self.tie_votes})
+        ((asked, calls),) = counted("n", self.n, self.votes, self.verifier).items()
+        compared = math.comb(min(self.finalists, self.n), 2) * self.tie_votes
+        asked = f"{asked} + pairs of finalists * tie_votes"
+        check_counts(most=MOST_CALLS, **{asked: calls + compared})
         check_shares(band=self.band)
 
     def decide(self, known: Known) -> Decision:

@@ -1,7 +1,8 @@
 """A language model that judges step by step (process evaluator, arXiv 2503.19877).
 
 A chat's thinking is parted by core.steps into at most `most_steps` pieces, one verdict each; on a
-path of steps each step is judged once, whoever continues it. The outcome is judged beside them.
+path of steps each step is judged once, whoever continues it. The outcome is judged beside them,
+but not of a path: a search is led by the steps and compares paths that go on with finished ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from s1_serve.strategies.known import Known
 from s1_serve.strategies.parameters import check_counts, check_one_of, check_shares
 from s1_serve.strategies.verifiers import prompts
 from s1_serve.strategies.verifiers.judge import Judge, yes_no
+from s1_serve.strategies.verifiers.verifier import Verifier
 
 PROCESSES = ("min", "mean")
 
@@ -39,6 +41,11 @@ class Process:
     @property
     def scores_steps(self) -> bool:
         return self.alpha < 1
+
+    @property
+    def most_calls(self) -> int:
+        """Count the calls of one verdict on a whole answer, at most."""
+        return (self.most_steps if self.alpha < 1 else 0) + (self.alpha > 0)
 
     def calls(self, known: Known, target: str, votes: int = 1) -> tuple[Call, ...]:
         pieces = self._pieces(known, target)
@@ -70,6 +77,8 @@ class Process:
     def _outcome_calls(self, known: Known, target: str, votes: int) -> tuple[Call, ...]:
         if target not in known or not known[target].has_answered or self.alpha == 0:
             return ()
+        if isinstance(known[target].call, Step):
+            return ()
         under = prompts.POINTWISE.format(answer=self.judge.shown(known[target]))
         return tuple(self.judge.chat(_outcome(target, vote), vote, under) for vote in range(votes))
 
@@ -96,6 +105,16 @@ class Process:
         bounds = [number * len(parts) // count for number in range(count + 1)] if count else []
         spans = pairwise(bounds)
         return [(f"{target}/s{n}", parts[a:b]) for n, (a, b) in enumerate(spans)]
+
+
+def counted(name: str, num: int, votes: int, verifier: Verifier) -> dict[str, int]:
+    """Count the calls of `num` answers and `votes` verdicts on each, in words and in number.
+
+    For check_counts: a run that came to its limit would have paid for answers nobody judges.
+    """
+    each = verifier.most_calls if isinstance(verifier, Process) else 1
+    asked = "votes" if each == 1 else f"{each} * votes"
+    return {f"{name} * ({asked} + 1)": num * (each * votes + 1)}
 
 
 def _outcome(target: str, vote: int) -> str:
