@@ -34,7 +34,7 @@ def verb(module: str, *flags: str) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `just steps`, `just train --config tiny-prm` and `just export` leave."""
     out = tmp_path_factory.mktemp("prm")
-    verb("s1_data.steps", "--out", f"{out}/steps")
+    verb("s1_data.steps", "--out", f"{out}/steps", "--num_questions", "2000")
     verb("s1_data.steps", "--out", f"{out}/held", "--split", "heldout", "--num_questions", "200")
     tiny = ("--config", "tiny-prm", "--data", f"{out}/steps", "--out", f"{out}/run")
     verb("s1_train.fit", *tiny)
