@@ -232,17 +232,43 @@ def test_tools_schemas_stops_and_logprobs_are_the_answers(service, stream):
         ({"tts": {"strategy": "majority"}, "thinking_token_budget": 9000}, "thinking"),
         ({"tts": {"strategy": "majority"}, "temperature": -1}, "temperature"),
         ({"tts": {"strategy": "majority"}, "stop_token_ids": [5]}, "stop_token_ids"),
+        ({"tts": {"strategy": "majority", "reference": "999"}}, "tts.reference"),
+        ({"tts": {"strategy": ""}}, "tts.strategy"),
+        ({"tts": {"strategy": "majority", "n": "9" * 100_000}}, "tts.n"),
+        # Fields that a strategy reads itself, too, are of the types that vLLM gives them.
+        *(({"tts": {"strategy": "majority"}, **each}, next(reversed(each))) for each in (
+            {"seed": "x"}, {"seed": [1]}, {"max_tokens": "x"}, {"top_k": "x"},
+            {"return_token_ids": "x"}, {"logprobs": "maybe"}, {"top_logprobs": 3},
+            {"logprobs": True, "top_logprobs": "3"}, {"logprobs": True, "top_logprobs": -1},
+            {"stream_options": "x"}, {"stream_options": [1]}, {"prompt_logprobs": 0},
+            {"stream_options": {"include_usage": "x"}}, {"stream": "x"}, {"messages": ["x"]},
+            {"tool_choice": "z" * 100_000}, {"tools": [{"type": "function", "function": {}}]},
+        )),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:80],
 )  # fmt: skip
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_is_refused_is_a_400_in_one_line_in_streams_too(service, fields, field, stream):
-    found = service.post(CHAT, asked(CHAT, stream=stream, **fields))
+    found = service.post(CHAT, asked(CHAT, **{"stream": stream} | fields))
     assert found.status_code == 400, found.text
     error = found.json()["error"]
     assert error["param"] is None or field in error["param"]
     assert field.split(".")[-1] in error["message"]
     assert "\n" not in error["message"] and "Traceback" not in error["message"]
+    assert len(error["message"]) < 700
+
+
+def test_values_of_another_type_are_read_as_in_a_plain_request(service):
+    for fields in ({"seed": "3"}, {"max_tokens": "40"}, {"stream": "false"}, {"temperature": "0"}):
+        said = [service.post(CHAT, asked(CHAT, max_completion_tokens=60, **fields, **tts))
+                for tts in ({}, voting(1))]  # fmt: skip
+        texts = [one.json()["choices"][0]["message"]["content"] for one in said]
+        assert texts[0] == texts[1], fields
+    late = asked(CHAT, stream_options={"include_usage": True}, **voting(2))
+    found = service.post(CHAT, late)  # which does not stream
+    assert found.status_code == 400 and found.json()["error"]["param"] == "stream_options"
+    tts = {"strategy": "majority", "n": 2, "budget": {"total_tokens": 500}}
+    assert service.post(CHAT, asked(CHAT, max_tokens="100", tts=tts)).status_code == 200
 
 
 def test_deadlines_and_token_budgets_give_the_best_so_far_or_say_that_there_is_none(service):
@@ -312,13 +338,26 @@ def test_a_reward_model_may_answer_nonsense(bank, reward, strategy):
     assert said["tts"]["tokens"]["verifier"] == 0
 
 
-@pytest.mark.parametrize("key", ["tools", "response_format", "logprobs", "stop"])
-def test_a_search_over_steps_says_what_it_cannot(bank, key):
-    value = {"tools": [TOOL], "response_format": FORMAT, "logprobs": True, "stop": "x"}[key]
+NOT_BY_STEPS = {
+    "tools": [TOOL], "response_format": FORMAT, "logprobs": True, "stop": "x",
+    "frequency_penalty": 1, "presence_penalty": 1, "repetition_penalty": 1.5,
+    "stop_token_ids": [5], "logit_bias": {"5": 3}, "min_tokens": 5, "ignore_eos": True,
+    "include_stop_str_in_output": True, "truncate_prompt_tokens": 5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), NOT_BY_STEPS.items())
+def test_a_search_over_steps_says_what_it_cannot(bank, key, value):
     body = asked(CHAT, model="bank", max_tokens=100, tts={"strategy": "beam", "n": 4})
     found = bank.post(CHAT, body | {key: value})
     assert found.status_code == 400 and found.json()["error"]["param"] == key
     assert "beam searches over steps of thinking" in found.json()["error"]["message"]
+
+
+def test_a_search_over_steps_lets_pass_what_asks_for_nothing(bank):
+    idle = {"response_format": {"type": "text"}, "frequency_penalty": 0, "tool_choice": "none"}
+    body = asked(CHAT, model="bank", max_tokens=100, tts={"strategy": "beam", "n": 4}, **idle)
+    assert bank.post(CHAT, body).status_code == 200
 
 
 def test_an_answer_that_is_given_is_a_verifier(bank):
@@ -381,15 +420,15 @@ def _drained(server, body):
     assert "Traceback" not in server.log.read_text()
 
 
-def test_ask_shows_the_winner_and_how_it_came_about(service, capsys):
-    question, options = "How many r in raspberry?", {"max_tokens": 60, "strategy": "majority:n=3"}
-    client.main(AskConfig(question=question, endpoint=service.url, seed=3, **options))
+def test_ask_shows_the_winner_and_how_it_came_about(bank, capsys):
+    question, options = "How many r in raspberry?", {"max_tokens": 200, "strategy": "majority:n=3"}
+    client.main(AskConfig(question=question, endpoint=bank.url, seed=3, **options))
     said = capsys.readouterr()
-    whole = tried(service, "majority", tts={"n": 3}, temperature=1.0)
+    whole = tried(bank, "majority", tts={"n": 3}, temperature=1.0, max_tokens=200)
     assert whole["choices"][0]["message"]["content"].split() == said.out.split()[-len(
         whole["choices"][0]["message"]["content"].split()):]  # fmt: skip
     assert "majority: 3 samples voted" in " ".join(said.err.split())
-    with proxied(service.url) as other:  # which knows no strategies
+    with proxied(bank.url) as other:  # which knows no strategies
         client.main(AskConfig(question=question, endpoint=other.url, seed=3, **options))
         assert len(other.bodies) == 3 and "tts" not in other.bodies[0]
     elsewhere = capsys.readouterr()
@@ -397,7 +436,7 @@ def test_ask_shows_the_winner_and_how_it_came_about(service, capsys):
         elsewhere.err.split()
     )
     with pytest.raises(UserError, match="unknown"):
-        client.main(AskConfig(question=question, endpoint=service.url, strategy="vote"))
+        client.main(AskConfig(question=question, endpoint=bank.url, strategy="vote"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -458,3 +497,45 @@ def test_steps_over_http_are_one_answer_in_parts(service, fields):
     assert found["thinking"] == plain["thinking"]
     assert found["finish_reason"] == plain["finish_reason"]
     assert session.tokens.total >= whole["usage"]["completion_tokens"]
+
+
+def test_the_prompt_of_usage_is_the_clients_own_whatever_is_written_under_it(bank):
+    body = asked(CHAT, model="bank", temperature=0.7, seed=5, max_tokens=100)
+    plain = bank.post(CHAT, body).json()["usage"]["prompt_tokens"]
+    for strategy in ("majority", "self-refine", "rsa", "fuse"):
+        tts = {"strategy": strategy, **SMALL.get(strategy, {})}
+        said = bank.post(CHAT, body | {"tts": tts}).json()
+        assert said["usage"]["prompt_tokens"] == plain, strategy
+
+
+def test_what_aborted_samples_thought_is_counted(service):
+    tts = {"n": 6, "return_candidates": True}
+    said = tried(service, "shortest", tts=tts, max_tokens=400, min_thinking_tokens=100)
+    cards = said["tts"]["candidates"]
+    lost = [card for card in cards if card["state"] == "aborted"]
+    assert len(cards) == said["tts"]["started"] and len(lost) == said["tts"]["aborted"] > 0
+    assert all(card["thinking_tokens"] > 0 for card in lost if card["tokens"] > 1), cards
+    thought = said["usage"]["completion_tokens_details"]["reasoning_tokens"]
+    assert thought == sum(card["thinking_tokens"] for card in cards)
+
+
+def test_the_log_of_a_client_that_left_before_any_byte_says_499(service):
+    body = asked(CHAT, max_tokens=1800, thinking_token_budget=1700, min_thinking_tokens=1700)
+    before = len(service.lines())
+    with pytest.raises(httpx.TimeoutException):
+        httpx.post(f"{service.url}{CHAT}", json=body | voting(2), timeout=1)
+    idle(service)
+    told = [one for one in service.lines()[before:] if one.get("strategy") == "majority"]
+    assert [one["status"] for one in told] == [499]
+
+
+FORCED = {"tools": [TOOL], "tool_choice": "required", "parallel_tool_calls": False}
+
+
+@pytest.mark.parametrize("fields", [{}, {"stop": ["a", "e", " "]}, FORCED], ids=str)
+def test_an_answer_without_text_is_as_in_a_plain_reply(service, fields):
+    body = asked(CHAT, temperature=1.0, seed=2, max_tokens=150, thinking_token_budget=10, **fields)
+    plain = service.post(CHAT, body).json()["choices"][0]["message"]
+    message = service.post(CHAT, body | voting(1)).json()["choices"][0]["message"]
+    assert message["content"] == plain["content"]
+    assert bool(message.get("tool_calls")) == bool(plain.get("tool_calls")) == ("tools" in fields)

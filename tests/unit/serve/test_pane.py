@@ -39,7 +39,8 @@ def event(**fields: Any) -> bytes:
 
 
 def on_its_way(best: str | None, thinking: str, finished: int = 0, tokens: int = 10) -> bytes:
-    progress = {"started": 4, "finished": finished, "aborted": 0, "tokens": tokens}
+    states = {"started": 4, "finished": finished, "aborted": 0, "failed": 0}
+    progress = {**states, "tokens": tokens}
     return event(choices=[], tts={"progress": progress, "best": best, "thinking": thinking})
 
 
@@ -52,7 +53,7 @@ def ended(*cards: dict[str, Any], **fields: Any) -> bytes:
     run = {
         "strategy": "majority",
         "parameters": {"n": 4},
-        **{"started": 4, "finished": 2, "aborted": 1, "wall_ms": 10},
+        **{"started": 4, "finished": 2, "aborted": 1, "failed": 1, "wall_ms": 10},
         "tokens": {"total": 2400, "sequential": 1200, "aborted": 100, "verifier": 7},
         **{"votes": {"4": 2.0, "5": 1.0}, "margin": 1 / 3, "selected": "2"},
         **{"stopped": "4 samples voted", "degraded": False, "policy_reason": None},
@@ -157,10 +158,11 @@ def test_candidates_stand_side_by_side_the_winner_first():
             candidate("1", answer=None, vote=None, state="aborted"),
             candidate("2"),
             candidate("3", answer=long, vote=None),
+            candidate("4", answer="", vote=None, state="failed", failure="it <broke>"),
         )
     ).paint()[3]
-    first, second, third, fourth = found.split("<li ")[1:]
-    assert "Candidates (4)" in found
+    first, second, third, fourth, fifth = found.split("<li ")[1:]
+    assert "Candidates (5)" in found and "it &lt;broke&gt;" in fifth
     assert "<b>2</b><strong>winner</strong>" in first and "s1-winner" in first
     assert "<span>1,200 tokens</span><span>30 thinking</span>" in first and "score" not in first
     assert "<details" not in first and found.count("winner") == 2  # its class, its mark

@@ -16,7 +16,15 @@ from s1_serve.strategies.calls import Chat, Reward
 from s1_serve.strategies.known import Aborted, Failed, Finished, Heard, Known, Result, Started
 from s1_serve.strategies.parameters import MOST_CALLS
 from s1_serve.strategies.policy import WAIT, Choice, Decision, Policy
-from s1_serve.strategies.session import OUT_OF_TOKENS, Cancel, Launch, Limits, Session
+from s1_serve.strategies.session import (
+    BROKEN,
+    OUT_OF_TOKENS,
+    Cancel,
+    Launch,
+    Limits,
+    Outcome,
+    Session,
+)
 from s1_serve.strategies.simulation import simulate
 from unit.serve.available import AVAILABLE, SMALL
 from unit.serve.world import World
@@ -54,7 +62,9 @@ def test_it_ends_within_its_caps(name: str, seed: int, cap: int | None, concurre
     tokens, counts = session.tokens, session.counts()
     assert tokens.sequential <= tokens.total
     assert max(tokens.aborted, tokens.verifier) <= tokens.total
-    assert counts["finished"] + counts["aborted"] <= counts["started"]
+    assert counts["finished"] + counts["aborted"] + counts["failed"] == counts["started"]
+    has_failed = any(s.is_candidate and s.state == "failed" for s in session.known)
+    assert session.outcome.is_degraded or not has_failed
     if not any(sample.has_answered for sample in session.known):
         assert session.outcome.choice is None
 
@@ -143,6 +153,42 @@ def test_what_a_stopped_call_had_under_way_is_not_spent_twice() -> None:
     assert session.outcome is None, "it waits to hear what is left"
     launched = session.hear(Aborted("0", 45))
     assert launched == [Launch(call=Chat(id="1"), max_tokens=100 - 45)]
+
+
+def test_what_a_call_that_came_to_nothing_had_thought_is_counted() -> None:
+    session = Session(Replaces(), Limits(), Known())
+    session.begin()
+    session.hear(Heard(id="0", tokens=2, thinking_tokens=2))
+    for event in (Aborted("0", 9), Heard(id="0", tokens=9, thinking_tokens=7)):
+        assert session.hear(event) == []
+    session.hear(Failed("1", "broken", 5))
+    assert session.hear(Heard(id="1", tokens=5, thinking_tokens=5)) == []
+    assert [(s.state, s.tokens, s.thinking_tokens) for s in session.known] == [
+        ("aborted", 9, 7), ("failed", 5, 5),
+    ]  # fmt: skip
+
+
+def test_a_session_that_failed_has_no_choice_and_starts_nothing() -> None:
+    session = Session(policy_of("majority"), Limits(concurrency=1), Known())
+    session.begin()
+    session.hear(Finished("0", Result(answer="1", vote="1")))
+    session.fail()
+    assert session.outcome == Outcome(choice=None, stopped=BROKEN, is_degraded=True)
+    assert session.hear(Finished("1", Result(answer="1", vote="1"))) == []
+    assert session.counts() == {"started": 2, "finished": 1, "aborted": 1, "failed": 0}
+
+
+@pytest.mark.parametrize("name", ["majority", "weighted", "longest", "schedule"])
+def test_a_vote_names_the_number_that_answered_and_is_degraded_by_failures(name: str) -> None:
+    session = Session(catalogue.build(name, {"n": 6}, AVAILABLE), Limits(), Known())
+    session.begin()
+    for index in range(6):
+        result = Result(answer="1", vote="1", tokens=5, mean_logprob=-0.1)
+        is_good = index % 3 == 0
+        session.hear(Finished(str(index), result) if is_good else Failed(str(index), "broken"))
+    assert session.outcome is not None and session.outcome.is_degraded
+    assert "2" in session.outcome.stopped and "6" not in session.outcome.stopped
+    assert session.counts() == {"started": 6, "finished": 2, "aborted": 0, "failed": 4}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from s1_serve.server.tts.order import House, ordered
 from s1_serve.strategies.calls import Chat
 from s1_serve.strategies.catalogue import POLICIES
 from s1_serve.strategies.session import Limits
+from s1_serve.strategies.verifiers.config import VerifierConfig
 from s1_serve.strategies.verifiers.judge import Judge
 from s1_serve.strategies.wire.body import (
     Client,
@@ -25,23 +26,26 @@ from s1_serve.strategies.wire.transcript import Transcript
 TALK = [{"role": "user", "content": "How many r in raspberry?"}]
 FIELDS = {"model", "messages", "temperature", "n", "stream", "stream_options", "seed", "tools"}
 FIELDS |= {"max_tokens", "logprobs", "top_logprobs", "response_format", "stop", "echo"}
+FIELDS |= {"frequency_penalty", "repetition_penalty", "logit_bias", "ignore_eos", "user"}
+FIELDS |= {"skip_special_tokens", "cache_salt", "tool_choice", "top_k"}
 
 
 def want(**tts):
     return wanted({"model": "s1", "messages": TALK, "tts": tts}, "s1", POLICIES)
 
 
-def house(**verifiers):
+def house(read=None, **verifiers):
+    """`read` are fields as the engine reads them."""
     deployment = Deployment(verifiers={"judge": Judge()} | verifiers)
     return House(
         name="s1", known_fields=FIELDS, max_answers=64, most_seats=8, least=20,
-        deployment=deployment,
+        deployment=deployment, engine_reads=lambda body: read or {},
     )  # fmt: skip
 
 
-def order(tts, **body):
+def order(tts, at=None, **body):
     whole = {"model": "s1", "messages": TALK, "tts": tts, **body}
-    return ordered(json.dumps(whole).encode(), house())
+    return ordered(json.dumps(whole).encode(), at or house())
 
 
 def test_a_strategy_is_read_from_the_field_or_from_the_models_name():
@@ -80,8 +84,18 @@ def test_a_strategy_is_read_from_the_field_or_from_the_models_name():
         ({"strategy": "majority", "n": 0}, "tts.n", "from 1 to 1024"),
         ({"strategy": "majority", "n": 10_000}, "tts.n", "from 1 to 1024"),
         ({"strategy": "majority", "n": "8"}, "tts.n", "a whole number"),
-        ({"strategy": "majority", "m": 8}, "tts", "give some of clusters, n, tie"),
-        ({"strategy": "majorty"}, "tts", "did you mean majority?"),
+        ({"strategy": "majority", "n": True}, "tts.n", "is true"),
+        ({"strategy": "majority", "n": "9" * 100_000}, "tts.n", "...: give a whole number"),
+        ({"strategy": "majority", "tie": "t" * 100_000}, "tts.tie", "give shortest or"),
+        ({"strategy": "majority", "m": 8}, "tts.m", "give some of clusters, n, tie"),
+        ({"strategy": "majority", "y" * 100_000: 8}, "tts.", "give some of clusters, n, tie"),
+        ({"strategy": "majorty"}, "tts.strategy", "did you mean majority?"),
+        ({"strategy": "x" * 100_000}, "tts.strategy", "give one of auto"),
+        ({"strategy": ""}, "tts.strategy", "strategy '' is unknown"),
+        ({"strategy": "majority", "reference": "3"}, "tts.reference", "takes no verifier"),
+        ({"strategy": "best-of-n", "verifier": "judge", "reference": "3"}, "tts.reference",
+         "name exact"),
+        ({"strategy": "best-of-n", "verifier": "v" * 100_000}, "tts.verifier", "give one of judge"),
         ({"strategy": "best-of-n", "verifier": "prm"}, "tts.verifier", "give one of judge"),
         ({"strategy": "cascade"}, "tts", "needs another model"),
         ({"strategy": "shortest", "k": 9, "n": 4}, "tts.k", ""),
@@ -91,8 +105,9 @@ def test_a_strategy_is_read_from_the_field_or_from_the_models_name():
 def test_what_cannot_be_is_refused_in_one_line_that_names_it(tts, field, said):
     with pytest.raises(Refusal) as caught:
         order(tts)
-    assert caught.value.field == field
+    assert caught.value.field == field or field == "tts." == caught.value.field[:4]
     assert said in caught.value.message and caught.value.message.isprintable()
+    assert len(caught.value.message) < 700 and len(caught.value.field) < 100
 
 
 @pytest.mark.parametrize(
@@ -101,6 +116,9 @@ def test_what_cannot_be_is_refused_in_one_line_that_names_it(tts, field, said):
         ({"n": 2}, "n"),
         ({"n": True}, "n"),
         ({"echo": True}, "echo"),
+        ({"prompt_logprobs": 0}, "prompt_logprobs"),
+        ({"prompt_logprobs": False}, "prompt_logprobs"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs"),
         ({"continue_final_message": True}, "continue_final_message"),
         ({"add_generation_prompt": False}, "add_generation_prompt"),
         ({"model": "s1:shortest"}, "tts.strategy"),
@@ -116,6 +134,46 @@ def test_what_no_strategy_honours_is_refused(body, field):
     with pytest.raises(Refusal) as caught:
         order(**{"tts": {"strategy": "majority"}} | body)
     assert caught.value.field == field
+
+
+def test_a_request_is_what_the_engine_reads_in_it():
+    at = house({"seed": 3, "stream": False, "max_tokens": 100})
+    found = order({"strategy": "majority", "budget": {"total_tokens": 500}}, at, seed="3",
+                  stream="false", max_tokens="100")  # fmt: skip
+    assert (found.client.seed, found.client.max_tokens) == (3, 100)
+    assert found.body["stream"] is False and found.body["messages"] == TALK
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tools", [{"type": "function"}]),
+        ("response_format", {"type": "json_object"}),
+        ("logprobs", True),
+        ("stop", "x"),
+        ("frequency_penalty", 1.0),
+        ("repetition_penalty", 1.5),
+        ("logit_bias", {"5": 3}),
+        ("ignore_eos", True),
+        ("skip_special_tokens", False),
+        ("cache_salt", "abc"),
+        ("tool_choice", "auto"),
+    ],
+)
+def test_a_search_over_steps_refuses_all_that_steps_do_not_honour(key, value):
+    at = house(process=VerifierConfig(kind="process").verifier())
+    with pytest.raises(Refusal, match="beam searches over steps") as caught:
+        order({"strategy": "beam"}, at, **{key: value})
+    assert caught.value.field == key
+
+
+def test_a_search_over_steps_lets_pass_what_asks_for_nothing():
+    at = house(process=VerifierConfig(kind="process").verifier())
+    idle = {"response_format": {"type": "text"}, "frequency_penalty": 0, "repetition_penalty": 1.0,
+            "logit_bias": {}, "stop": [], "tools": None, "tool_choice": "none", "logprobs": False,
+            "skip_special_tokens": True, "ignore_eos": False, "n": 1}  # fmt: skip
+    honoured = {"temperature": 0.5, "top_k": 4, "seed": 3, "user": "me", "stream": True, "extra": 1}
+    assert order({"strategy": "beam"}, at, **idle, **honoured).client.seed == 3
 
 
 def test_requests_that_mention_no_strategy_are_not_even_parsed():
@@ -185,6 +243,12 @@ def test_overrides_win_and_the_larger_wish_for_logprobs():
     assert body["logprobs"] is True and body["top_logprobs"] == 20
     body = chat_body(Chat(id="0"), client(logprobs=True), "s1", None)
     assert body["logprobs"] is True and body["top_logprobs"] == 0
+
+
+def test_seeds_wrap_where_they_end():
+    last = client(seed=2**63 - 1)
+    assert chat_body(Chat(id="1", index=1), last, "s1", None)["seed"] == -(2**63)
+    assert chat_body(Chat(id="1", index=1, is_verifier=True), last, "s1", None)["seed"] < 0
 
 
 def test_a_share_of_the_tokens_shortens_thinking_and_not_the_answer():

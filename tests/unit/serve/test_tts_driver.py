@@ -3,21 +3,29 @@
 import asyncio
 import json
 import time
-from contextlib import aclosing, asynccontextmanager
+import traceback
+from collections import Counter
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
 from s1_core.errors import UserError
 from s1_serve.config import ThinkingBudget
 from s1_serve.contract.tts_reply import TtsReply
+from s1_serve.server.access import Access, Gate
+from s1_serve.server.tts import delivery as delivery_module
 from s1_serve.server.tts.delivery import Delivery
 from s1_serve.server.tts.seats import Seats
+from s1_serve.strategies.calls import Chat
 from s1_serve.strategies.http_driver import LEFT, Ask, HttpDriver, Route
-from s1_serve.strategies.known import Known
+from s1_serve.strategies.known import Failed, Finished, Known, Result
 from s1_serve.strategies.parallel.majority import Majority
 from s1_serve.strategies.parallel.shortest import Shortest
-from s1_serve.strategies.session import OUT_OF_TIME, Limits, Session
+from s1_serve.strategies.policy import Decision
+from s1_serve.strategies.rounds import awaited
+from s1_serve.strategies.session import BROKEN, OUT_OF_TIME, Limits, Session
 from s1_serve.strategies.verified.best_of_n import BestOfN
 from s1_serve.strategies.verifiers.reward import RewardModel
 from s1_serve.strategies.wire.asgi import AsgiPoster
@@ -108,7 +116,7 @@ def test_all_samples_are_asked_and_their_answers_vote():
     assert session.outcome.choice.id == "0" and session.outcome.choice.votes["3"] == 2
     assert server.most == 2 and [body["seed"] for body in server.bodies] == [0, 1, 2, 3]
     assert session.tokens.total == 5 + 3 + 9 + 4 + 8
-    assert session.counts() == {"started": 4, "finished": 4, "aborted": 0}
+    assert session.counts() == {"started": 4, "finished": 4, "aborted": 0, "failed": 0}
 
 
 def test_what_is_not_needed_is_stopped_and_what_it_cost_is_counted():
@@ -117,6 +125,8 @@ def test_what_is_not_needed_is_stopped_and_what_it_cost_is_counted():
     assert session.outcome.choice.id == "1" and session.counts()["aborted"] == 2
     assert 2 <= session.tokens.aborted < 100
     assert session.tokens.total == session.tokens.aborted + 7
+    stopped = [sample for sample in session.known if sample.state == "aborted"]
+    assert all(sample.thinking_tokens == sample.tokens > 0 for sample in stopped)
 
 
 def test_at_the_deadline_the_best_so_far_answers():
@@ -156,6 +166,7 @@ def test_a_refusal_of_the_first_call_is_the_requests():
     late.events = second_fails
     made = ran(late, Majority(n=2), limits=Limits(concurrency=1))
     assert made.refusal is None and made.session.outcome.choice.id == "0"
+    assert made.session.outcome.is_degraded
 
 
 @pytest.mark.parametrize("scores", [[0.2, 0.9], [float("nan")], [], None, [5.0]])
@@ -231,10 +242,10 @@ def test_an_application_is_posted_to_and_left_as_by_a_client():
     assert refused.is_ours
 
 
-BROKEN = [b"nothing", b'data: {"a"\n\n', b'data: {"error": {"message": 1}}\n']
+NONSENSE = [b"nothing", b'data: {"a"\n\n', b'data: {"error": {"message": 1}}\n']
 
 
-@pytest.mark.parametrize("body", BROKEN)
+@pytest.mark.parametrize("body", NONSENSE)
 def test_an_application_that_fails_is_refused(body):
     async def app(scope, receive, send):
         if body == b"nothing":
@@ -301,14 +312,15 @@ def test_a_seat_that_was_handed_out_and_not_taken_goes_on():
 # How an answer leaves.
 
 
-def delivered(server, policy, *, leaves_after_s=None, within_s=None, **body):
-    """Deliver an answer; give status, headers, pieces of the body and the driver."""
+def delivered(server, policy, *, leaves_after_s=None, body=None, **options):
+    """Deliver an answer; give the delivery, its status and its body."""
     sent = []
 
     async def run():
-        made = driver(server, policy, within_s=within_s)
+        made = driver(server, policy, **options)
         reply = TtsReply(
-            session=made.session, strategy=policy.name, parameters={"n": policy.n}, body=body,
+            session=made.session, strategy=policy.name, parameters={"n": policy.n},
+            body=body or {},
             returns_candidates=True, head={"id": "x", "model": "m", "created": 1}, mirrors=True,
         )  # fmt: skip
 
@@ -325,8 +337,8 @@ def delivered(server, policy, *, leaves_after_s=None, within_s=None, **body):
         return delivery
 
     delivery = asyncio.run(run())
-    body = b"".join(message.get("body", b"") for message in sent[1:])
-    return delivery, sent[0]["status"] if sent else None, body
+    said = b"".join(message.get("body", b"") for message in sent[1:])
+    return delivery, sent[0]["status"] if sent else None, said
 
 
 def test_a_whole_answer_is_a_chat_completion_with_all_tokens_and_how_it_came_about():
@@ -353,7 +365,8 @@ def test_a_whole_answer_is_a_chat_completion_with_all_tokens_and_how_it_came_abo
 
 def test_a_stream_tells_progress_then_gives_the_winner():
     options = {"stream": True, "stream_options": {"include_usage": True}}
-    _, status, body = delivered(Server([600, 250, 260], ["3", "4", "3"]), Majority(n=3), **options)
+    server = Server([600, 250, 260], ["3", "4", "3"])
+    _, status, body = delivered(server, Majority(n=3), body=options)
     assert status == 200 and body.endswith(b"data: [DONE]\n\n")
     lines = [line for line in body.decode().split("\n\n") if line.startswith("data: {")]
     events = [json.loads(line.removeprefix("data: ")) for line in lines]
@@ -376,7 +389,7 @@ def test_a_stream_tells_progress_then_gives_the_winner():
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refusal_is_a_status_in_streams_too(stream):
     server = Server([5] * 2, ["1"] * 2, faults=[Refused(400, "no room", "max_tokens")] * 2)
-    delivery, status, body = delivered(server, Majority(n=2), stream=stream)
+    delivery, status, body = delivered(server, Majority(n=2), body={"stream": stream})
     assert status == delivery.status == 400
     assert json.loads(body)["error"]["param"] == "max_tokens"
 
@@ -384,11 +397,13 @@ def test_a_refusal_is_a_status_in_streams_too(stream):
 @pytest.mark.parametrize(("stream", "within_s"), [(False, 0.2), (True, 0.2), (True, 0.0)])
 def test_nothing_by_the_deadline_is_a_timeout(stream, within_s):
     server = Server([4000] * 2, ["1"] * 2)
-    _, status, body = delivered(server, Majority(n=2), within_s=within_s, stream=stream)
+    body = {"stream": stream}
+    _, status, body = delivered(server, Majority(n=2), within_s=within_s, body=body)
     is_late = stream and within_s > 0.1  # by then the stream had begun
     assert status == (200 if is_late else 504)
     said = body.split(b"data: ")[-2].strip() if is_late else body
-    assert json.loads(said)["error"]["code"] == 504
+    error = json.loads(said)["error"]
+    assert error["code"] == 504 and error["type"] == "timeout_error"
 
 
 def test_samples_that_all_fail_are_a_bad_gateway():
@@ -400,10 +415,196 @@ def test_samples_that_all_fail_are_a_bad_gateway():
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_stops_everything(stream):
     server, started = Server([100_000] * 4, ["1"] * 4), time.monotonic()
-    delivery, _, _ = delivered(server, Majority(n=4), leaves_after_s=0.1, stream=stream)
+    body = {"stream": stream}
+    delivery, _, _ = delivered(server, Majority(n=4), leaves_after_s=0.1, body=body)
     assert time.monotonic() - started < 5
     assert delivery.driver.session.outcome.stopped == LEFT
     assert delivery.driver.session.counts()["aborted"] == 4
+
+
+@dataclass
+class Buggy(Server):
+    """A server whose answer to the request with seed 1 is a bug of ours."""
+
+    async def events(self, path, body):
+        async with aclosing(super().events(path, body)) as events:
+            async for event in events:
+                if body["seed"] == 1 and "usage" in event:
+                    raise TypeError("a bug")
+                yield event
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_bug_is_a_500_that_is_told_once_and_nobody_has_left(stream, caplog):
+    server = Buggy([4000, 3, 4000, 1], ["1"] * 4)
+    limits, body = Limits(concurrency=3), {"stream": stream}
+    delivery, status, said = delivered(server, Majority(n=4), limits=limits, body=body)
+    assert status == (200 if stream else 500) and len(server.bodies) == 3
+    error = json.loads(said.split(b"data: ")[-2] if stream else said)["error"]
+    assert (error["message"], error["type"], error["code"]) == (BROKEN, "api_error", 500)
+    assert delivery.driver.session.outcome.stopped == BROKEN
+    (record,) = caplog.records
+    assert "TypeError: a bug" in "".join(traceback.format_exception(record.exc_info[1]))
+
+
+def test_samples_that_failed_are_counted_and_named():
+    server = Server([5] * 6, ["1"] * 6, breaks={1, 2, 4, 5})
+    tts = json.loads(delivered(server, Majority(n=6))[2])["tts"]
+    counts = {"started": 6, "finished": 2, "aborted": 0, "failed": 4}
+    assert tts.items() >= counts.items() and tts["degraded"]
+    assert tts["stopped"] == "2 samples voted"
+    assert ["broke off" in (card["failure"] or "") for card in tts["candidates"]] == [
+        False, True, True, False, True, True,
+    ]  # fmt: skip
+
+
+def test_only_samples_that_were_started_are_listed():
+    limits = Limits(concurrency=1)
+    body = delivered(Server([5, 1, 1], ["1"] * 3), Shortest(n=3, k=1), limits=limits)[2]
+    tts = json.loads(body)["tts"]
+    assert [card["id"] for card in tts["candidates"]] == ["0"] and tts["started"] == 1
+
+
+def waits(until):
+    """Make a seat that is free once `until` is set."""
+
+    @asynccontextmanager
+    async def seat():
+        await until.wait()
+        yield
+
+    return seat
+
+
+@pytest.mark.parametrize("faults", [[], [Refused(400, "no room", "max_tokens")] * 2])
+def test_a_stream_that_waits_long_for_a_seat_begins_and_tells_a_refusal_as_an_event(
+    faults, monkeypatch
+):
+    monkeypatch.setattr(delivery_module, "KEEPALIVE_S", 0.05)
+    sent = []
+
+    async def run():
+        free = asyncio.Event()
+        made = driver(Server([5] * 2, ["1"] * 2, faults=faults), Majority(n=2), seat=waits(free))
+        reply = TtsReply(
+            session=made.session, strategy="majority", parameters={}, body={"stream": True}
+        )
+
+        async def send(message):
+            sent.append(message)
+
+        answer = asyncio.create_task(
+            Delivery(driver=made, reply=reply, send=send).deliver(asyncio.Event().wait)
+        )
+        await asyncio.sleep(0.2)
+        early = list(sent)
+        free.set()
+        await answer
+        return early
+
+    start, comment, *rest = asyncio.run(run())
+    assert start["status"] == 200 and comment["body"].startswith(b": ") and rest
+    *_, last, done = [message["body"] for message in sent if "body" in message]
+    assert done == b"data: [DONE]\n\n"
+    if faults:
+        error = json.loads(last.removeprefix(b"data: "))["error"]
+        assert (error["code"], error["param"]) == (400, "max_tokens")
+        assert error["type"] == "invalid_request_error"
+    else:
+        assert b'"selected":' in last
+
+
+def test_a_whole_answer_waits_for_its_seat_however_long(monkeypatch):
+    monkeypatch.setattr(delivery_module, "KEEPALIVE_S", 0.0)
+    server = Server([5] * 2, ["1"] * 2, faults=[Refused(400, "no room")] * 2)
+    assert delivered(server, Majority(n=2))[1] == 400
+
+
+# What a reply says of a run.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asks(Majority):
+    """Lets the answers of given calls vote."""
+
+    calls: tuple[Chat, ...]
+
+    def decide(self, known):
+        return awaited(known, self.calls) or Decision(answer=self.best(known))
+
+
+def replied(results, *, under=None, **fields):
+    """Write the reply of calls that came to `results`, None where they failed; `under` by call."""
+    texts = under or [""] * len(results)
+    calls = tuple(Chat(id=str(index), under=text) for index, text in enumerate(texts))
+    session = Session(Asks(calls=calls), Limits(), Known())
+    session.begin()
+    for call, result in zip(calls, results, strict=True):
+        lost = Failed(call.id, "broken")
+        session.hear(lost if result is None else Finished(call.id, result))
+    return TtsReply(session=session, strategy="asks", parameters={}, **{"body": {}} | fields)
+
+
+def test_the_prompt_of_usage_is_the_clients_own():
+    own, longer = Result(prompt_tokens=25, cached_tokens=9), Result(prompt_tokens=245)
+    for results, under, tokens in (
+        ([None, own, longer], ["", "", "More"], 25),
+        ([longer, own], ["More", ""], 25),
+        ([None, longer], ["", "More"], 245),
+        ([None, Result()], None, 0),
+    ):
+        usage = replied(results, under=under).usage()
+        assert usage["prompt_tokens"] == usage["total_tokens"] == tokens
+        assert usage["prompt_tokens_details"]["cached_tokens"] == (9 if tokens == 25 else 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [({}, None), ({"tool_choice": "auto"}, None), ({"tool_choice": "required"}, ""),
+     ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "")],
+)  # fmt: skip
+@pytest.mark.parametrize("said", ["", None])
+def test_an_answer_without_text_is_written_as_a_plain_reply_writes_it(body, content, said):
+    message = {"role": "assistant", "content": said, "reasoning": None}
+    reply = replied([Result(message=message, choice={"message": message})], body=body)
+    assert reply.choice()["message"]["content"] == content
+
+
+def test_candidates_are_given_whole_with_their_tool_calls():
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    results = [Result(answer="x" * 5000), Result(message={"tool_calls": calls}), None]
+    first, second, third = replied(results, returns_candidates=True).told(0)["candidates"]
+    assert first["answer"] == "x" * 5000 and "tool_calls" not in first
+    assert second["tool_calls"] == calls and second["failure"] is None
+    assert third["failure"] == "broken" and third["answer"] == ""
+
+
+# The log of requests.
+
+
+@pytest.mark.parametrize(("ends", "status"), [("leaves", 499), ("fails", 500), ("answers", 200)])
+def test_the_log_says_what_became_of_a_request(ends, status, capsys):
+    async def app(scope, receive, send):
+        if ends == "fails":
+            raise RuntimeError("a bug")
+        if ends == "answers":
+            await send({"type": "http.response.start", "status": 200})
+
+    async def receive():
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message):
+        pass
+
+    refusals = Counter()
+    telemetry = SimpleNamespace(refusals=SimpleNamespace(labels=lambda _: refusals))
+    refusals.inc = lambda: refusals.update(["all"])
+    access = Access(app, Gate(keys=(), max_body_bytes=9, telemetry=telemetry))
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+    with nullcontext() if ends != "fails" else pytest.raises(RuntimeError):
+        asyncio.run(access(scope, receive, send))
+    assert json.loads(capsys.readouterr().err)["status"] == status
+    assert refusals["all"] == (ends == "fails")
 
 
 def test_a_seat_is_held_while_a_call_generates():

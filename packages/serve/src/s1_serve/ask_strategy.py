@@ -31,6 +31,7 @@ _HERE = catalogue.Available(verifiers={"judge": Judge()})
 """what strategies have without a service: the model as its own judge"""
 _FIELDS = {"strategy", "budget", "return_candidates"}
 """of the field `tts` of a request, beside what a strategy takes"""
+_ENDS = {"aborted": "stopped", "failed": "failed"}
 
 
 def at_service(endpoint: Endpoint, config: AskConfig, body: Mapping[str, Any]) -> Pieces:
@@ -153,8 +154,8 @@ def _pieces(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    stopped = f", {counts['aborted']} stopped" if counts["aborted"] else ""
-    return f"{counts['finished']} of {counts['started']} samples{stopped}"
+    others = (f", {counts[end]} {word}" for end, word in _ENDS.items() if counts.get(end))
+    return f"{counts['finished']} of {counts['started']} samples{''.join(others)}"
 
 
 def _line(told: Mapping[str, Any]) -> str:

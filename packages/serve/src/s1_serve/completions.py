@@ -27,14 +27,15 @@ class Sampling:
         return self.temperature == 0.0
 
     def fanned(self, index: int) -> Sampling:
-        """Give the sampling of one of several answers: its seed is so far from that of the first.
-
-        Seeds are 64 bits wide and wrap.
-        """
+        """Give the sampling of one of several answers, its seed so far from that of the first."""
         if self.seed is None or not index:
             return self
-        seed = (self.seed + index + (1 << 63)) % (1 << 64) - (1 << 63)
-        return replace(self, seed=seed)
+        return replace(self, seed=fanned(self.seed, index))
+
+
+def fanned(seed: int, index: int) -> int:
+    """Give a seed so far from another one; they are 64 bits wide and wrap."""
+    return (seed + index + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 @dataclass(frozen=True, kw_only=True)

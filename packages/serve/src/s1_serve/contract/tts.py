@@ -28,6 +28,8 @@ _BESIDE = {
     "return_prompt_text": "there is no one prompt",
 }
 """fields of chat requests that no strategy can honour"""
+_OFF = {"n": 1, "prompt_logprobs": None}
+"""their values that ask for nothing, where those are not false"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def _strategy(given: object, suffix: str | None, strategies: Collection[str]) ->
     if suffix is not None and given not in (None, suffix):
         both = f"tts.strategy is {shown(given)} and the model's name asks for {shown(suffix)}"
         raise Refusal(f"{both}: they contradict, give one of them", "tts.strategy")
-    return str(given or suffix)
+    return str(suffix if given is None else given)
 
 
 def _reference(given: object) -> str | None:
@@ -122,9 +124,12 @@ def _positive(name: str, value: object, most: int = LARGEST) -> int | None:
 
 def _refuse_beside(body: Mapping[str, Any]) -> None:
     for key, why in _BESIDE.items():
-        value = body.get(key)
-        if value not in (None, False) and not (key == "n" and value == 1 and value is not True):
+        value, off = body.get(key), _OFF.get(key, False)
+        if value is not None and not (type(value) is type(off) and value == off):
             raise Refusal(f"{key} is {shown(value)} beside tts: {why}, leave it out", key)
+    if body.get("top_logprobs") == -1:
+        key = "top_logprobs"
+        raise Refusal(f"{key} is -1 beside tts: say how many, all are more than is allowed", key)
     if body.get("add_generation_prompt") is False:
         key = "add_generation_prompt"
         raise Refusal(f"{key} is false beside tts: {_BESIDE['continue_final_message']}", key)

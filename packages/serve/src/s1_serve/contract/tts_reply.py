@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from s1_serve.strategies.known import Known, Sample
+from s1_serve.strategies.calls import Call, Chat, Step
+from s1_serve.strategies.known import Known, Result, Sample
 from s1_serve.strategies.session import Session
 
 Json = dict[str, Any]
-_CANDIDATE_CHARACTERS = 2000
-"""of a candidate's answer in the list of all"""
+_FAILURE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,38 +60,49 @@ class TtsReply:
             "policy_reason": getattr(session.policy, "reason", None),
         }
         if self.returns_candidates:
-            said["candidates"] = [self._candidate(s) for s in session.known if s.is_candidate]
+            said["candidates"] = [self._candidate(sample) for sample in session.candidates]
         return said
 
     def _candidate(self, sample: Sample) -> Json:
         result = sample.result
         outcome = self.session.outcome
         scores = outcome.choice.scores if outcome and outcome.choice else {}
+        calls = result.message.get("tool_calls")
+        failure = " ".join(sample.failure.split())[:_FAILURE_CHARACTERS]
         return {
             "id": sample.id,
-            "answer": result.answer[:_CANDIDATE_CHARACTERS],
+            "answer": result.answer,
+            **({"tool_calls": calls} if calls else {}),
             "vote": result.vote,
             "thinking_tokens": sample.thinking_tokens,
             "tokens": sample.tokens,
             "state": sample.state,
+            "failure": failure or None,
             "score": _finite(scores.get(sample.id, result.mean_logprob)),
         }
 
     def usage(self) -> Json:
-        """Count all that was generated; a prompt that many calls share counts once."""
-        known, total = self.session.known, self.session.tokens.total
-        candidates = [sample for sample in known if sample.is_candidate]
-        longest = max((s.result for s in candidates), key=lambda r: r.prompt_tokens, default=None)
-        prompt = longest.prompt_tokens if longest else 0
+        """Count all that was generated, the thinking of verifiers too, and the client's own prompt.
+
+        The prompt counts once, without what a strategy put under it; that of a search over steps
+        ends with the thinking header. It is 0 where no call came to its end.
+        """
+        known, total, first = self.session.known, self.session.tokens.total, self._first()
         return {
-            "prompt_tokens": prompt,
+            "prompt_tokens": first.prompt_tokens,
             "completion_tokens": total,
-            "total_tokens": prompt + total,
-            "prompt_tokens_details": {"cached_tokens": longest.cached_tokens if longest else 0},
+            "total_tokens": first.prompt_tokens + total,
+            "prompt_tokens_details": {"cached_tokens": first.cached_tokens},
             "completion_tokens_details": {
-                "reasoning_tokens": sum(sample.thinking_tokens for sample in candidates)
+                "reasoning_tokens": sum(sample.thinking_tokens for sample in known)
             },
         }
+
+    def _first(self) -> Result:
+        """Give the first result that says how long a prompt was, of the client's own if any."""
+        told = [s for s in self.session.known if s.is_candidate and s.result.prompt_tokens]
+        plain = [sample for sample in told if _is_plain(sample.call)]
+        return next((sample.result for sample in plain + told), Result())
 
     def whole(self, wall_ms: int) -> Json:
         """Write a response that does not stream."""
@@ -116,10 +127,18 @@ class TtsReply:
         if self.shows_thinking and self.mirrors:
             shown["reasoning_content"] = reasoning
         message.pop("reasoning", None)
+        if not message.get("content"):
+            message["content"] = "" if self._must_call else None
         logprobs = self._logprobs(found.pop("logprobs", None))
         if not self.body.get("return_token_ids"):
             found.pop("token_ids", None)
         return {**found, "index": 0, "message": {**message, **shown}, "logprobs": logprobs}
+
+    @property
+    def _must_call(self) -> bool:
+        """Say whether a tool is forced: then vLLM writes no text as "", else as null."""
+        choice = self.body.get("tool_choice")
+        return choice == "required" or isinstance(choice, dict)
 
     def _logprobs(self, logprobs: Mapping[str, Any] | None) -> Json | None:
         """Keep as many as the client asked for; the strategy may have wanted more."""
@@ -205,6 +224,13 @@ def winner(known: Known, name: str) -> Json:
         "thinking": summary,
         "token_ids": ids,
     }
+
+
+def _is_plain(call: Call) -> bool:
+    """Say whether a call's prompt is the client's and nothing else."""
+    if isinstance(call, Step):
+        return call.parent is None
+    return isinstance(call, Chat) and not call.under
 
 
 def _finite(number: float | None) -> float | None:

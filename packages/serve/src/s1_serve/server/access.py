@@ -17,6 +17,7 @@ from typing import Any
 from s1_serve.contract.api import Dialect
 from s1_serve.contract.outlet import App, Message, Receive, Scope, Send, refuse
 from s1_serve.server.telemetry import Telemetry, log, told, told_strategy
+from s1_serve.server.tts.delivery import CLIENT_LEFT
 from s1_serve.server.tts.strategist import STATE
 
 PAGE = "/ui"
@@ -61,6 +62,9 @@ class Access:
         state = scope.setdefault("state", {})
         try:
             await self._visit(visit, scope, receive)
+        except Exception:
+            visit.status = visit.status or 500  # so the server around us answers
+            raise
         finally:
             if visit.status and visit.status >= 400:
                 self._gate.telemetry.refusals.labels(str(visit.status)).inc()
@@ -114,7 +118,7 @@ class _Visit:
             "request_id": self.id,
             "method": self.scope["method"],
             "path": self.scope["path"],
-            "status": self.status,
+            "status": CLIENT_LEFT if self.status is None else self.status,
             "seconds": round(time.monotonic() - self.started, 4),
         }
 

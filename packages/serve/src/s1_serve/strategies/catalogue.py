@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from s1_core.errors import UserError
+from s1_serve.contract.fields import Refusal, named, shown
 from s1_serve.strategies.parallel.adaptive import Adaptive
 from s1_serve.strategies.parallel.auto import Auto
 from s1_serve.strategies.parallel.likelihood import Likelihood
@@ -76,7 +77,8 @@ def build(name: str, parameters: Mapping[str, Any], available: Available) -> Pol
     if policy is None:
         near = get_close_matches(name, POLICIES, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UserError(f"strategy {name!r} is unknown{hint}: give one of {', '.join(POLICIES)}")
+        found = f"strategy {shown(name)} is unknown{hint}"
+        raise Refusal(f"{found}: give one of {', '.join(POLICIES)}", "strategy")
     fields = {f.name: f for f in dataclasses.fields(policy)}  # type: ignore[arg-type]
     wanted = {n for n, f in fields.items() if not f.metadata.get("is_given")}
     values = dict(parameters)
@@ -85,13 +87,14 @@ def build(name: str, parameters: Mapping[str, Any], available: Available) -> Pol
     for key, value in values.items():
         if key not in wanted:
             valid = sorted({*wanted, *({"verifier"} & {*fields})})
-            raise UserError(f"{name} has no parameter {key!r}: give some of {', '.join(valid)}")
+            found = f"{name} has no parameter {shown(key)}"
+            raise Refusal(f"{found}: give some of {', '.join(valid)}", named(key))
         values[key] = _checked(f"{name}.{key}", value, get_type_hints(policy)[key])
     if "model" in fields:
         values["model"] = _model(name, values.get("model"), available.models)
     if (judge := values.get("judge")) is not None and judge not in available.models:
         known = ", ".join(available.models) or "none: this server has no other model"
-        raise UserError(f"judge is {judge!r}: give one of {known}")
+        raise UserError(f"judge is {shown(judge)}: give one of {known}")
     values |= {n: _given(n, name, verifier, available) for n in fields.keys() - wanted}
     return policy(**values)
 
@@ -113,7 +116,7 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     for part in rest.split(",") if colon else []:
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise UserError(f"{text!r}: write a strategy as name:key=value,key=value")
+            raise UserError(f"{shown(text)}: write a strategy as name:key=value,key=value")
         found[key.strip()] = _literal(value.strip())
     return name.strip(), found
 
@@ -146,7 +149,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         if type(value) is kind:
             return value
     wanted = " or ".join(_word(kind) for kind in kinds)
-    raise UserError(f"{name} is {value!r}: give {wanted}")
+    raise UserError(f"{name} is {shown(value)}: give {wanted}")
 
 
 def _word(kind: Any) -> str:
@@ -164,7 +167,7 @@ def _given(name: str, strategy: str, verifier: str | None, available: Available)
     if not known:
         raise UserError(f"{strategy} needs a verifier and this server has none: set --verifiers")
     if verifier is not None and verifier not in known:
-        raise UserError(f"verifier is {verifier!r}: give one of {', '.join(known)}")
+        raise UserError(f"verifier is {shown(verifier)}: give one of {', '.join(known)}")
     if verifier is not None:
         return known[verifier]
     leads = [one for one in known.values() if one.scores_steps]
@@ -177,5 +180,5 @@ def _model(strategy: str, model: str | None, known: tuple[str, ...]) -> str:
     if not known:
         raise UserError(f"{strategy} needs another model and this server has none")
     if model and model not in known:
-        raise UserError(f"model is {model!r}: give one of {', '.join(known)}")
+        raise UserError(f"model is {shown(model)}: give one of {', '.join(known)}")
     return model or known[0]

@@ -7,8 +7,8 @@ request of which the first call is refused: all others would be, too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,8 +74,9 @@ class HttpDriver:
         """Run the session to its outcome; cancelled, stop everything."""
         try:
             async with self._group:
-                self._apply(self.session.begin())
-                await self._decided()
+                with self._guarded():
+                    self._apply(self.session.begin())
+                    await self._decided()
         finally:
             self.begun.set()
             self.decided.set()
@@ -88,6 +89,20 @@ class HttpDriver:
             self._apply(self.session.expire())
         except asyncio.CancelledError:
             self._apply(self.session.expire(LEFT))
+            raise
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Close the session before a bug flies.
+
+        The group then stops all calls, as where the client left, and their ends would have an
+        open session start more.
+        """
+        try:
+            yield
+        except Exception:
+            self.session.fail()
+            self._apply(())
             raise
 
     def _apply(self, effects: Iterable[Effect]) -> None:
@@ -106,8 +121,15 @@ class HttpDriver:
 
     async def _call(self, launch: Launch) -> None:
         """Make one call and tell the session what becomes of it."""
+        transcript = self.transcripts[launch.call.id] = Transcript()
+        try:
+            with self._guarded():
+                await self._made(launch, transcript)
+        finally:  # of one that was stopped or failed the last report may be old
+            self._hear(transcript.heard(launch.call.id))
+
+    async def _made(self, launch: Launch, transcript: Transcript) -> None:
         name = launch.call.id
-        transcript = self.transcripts[name] = Transcript()
         try:
             result = await self._patiently(launch, transcript)
         except asyncio.CancelledError:

@@ -6,7 +6,7 @@ passed), and time, which `expire` tells it is over. Knows no clock and no engine
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,8 @@ from s1_serve.strategies.policy import Choice, Policy
 
 OUT_OF_TOKENS = "the token budget was spent"
 OUT_OF_TIME = "the deadline had come"
+BROKEN = "the strategy failed"
+"""it or what carries it out has a bug"""
 OUT_OF_CALLS = f"it had made {MOST_CALLS} calls, the limit of a request"
 _MOST_TURNS = 10_000
 
@@ -69,6 +71,7 @@ class Outcome:
     stopped: str
     """Why no more was generated."""
     is_degraded: bool
+    """Chosen by less than was asked for: the choice says so, or a candidate failed."""
 
 
 class Session:
@@ -89,8 +92,12 @@ class Session:
     def hear(self, event: Event) -> list[Effect]:
         """Take an event in; give what follows from it.
 
-        The `Aborted` that answers a `Cancel` corrects a count and frees what was reserved.
+        The `Aborted` that answers a `Cancel` corrects a count and frees what was reserved; a
+        `Heard` behind the end of a call that came to nothing corrects what it had thought.
         """
+        if isinstance(event, Heard) and self._is_lost(event.id):
+            self._correct(event)
+            return []
         before, self.known = self.known, heard(self.known, event)
         has_ended = not isinstance(event, Started | Heard)
         has_stopped = has_ended and self._stopping.pop(event.id, None) is not None
@@ -113,6 +120,13 @@ class Session:
         self.outcome = Outcome(choice=choice, stopped=why, is_degraded=True)
         return effects
 
+    def fail(self) -> None:
+        """End without a choice, and ask the policy nothing more: it may be what is broken."""
+        if self.outcome is None:
+            self.known = replace(self.known, is_closed=True)
+            self._stop([sample.id for sample in self.known.live])
+            self.outcome = Outcome(choice=None, stopped=BROKEN, is_degraded=True)
+
     @property
     def tokens(self) -> Tokens:
         """Count what was generated so far."""
@@ -124,14 +138,16 @@ class Session:
             verifier=sum(spent[s.id] for s in self.known if is_verifier(s.call)),
         )
 
+    @property
+    def candidates(self) -> list[Sample]:
+        """List the candidates that were started, in the order in which they were asked for."""
+        return [s for s in self.known if s.is_candidate and s.id in self._launched]
+
     def counts(self) -> Mapping[str, int]:
-        """Count the candidates that were started, finished and aborted; verifiers are not."""
-        started = [s for s in self.known if s.is_candidate and s.id in self._launched]
-        return {
-            "started": len(started),
-            "finished": sum(s.is_finished for s in started),
-            "aborted": sum(s.state == "aborted" for s in started),
-        }
+        """Count the candidates that were started, and how they ended; verifiers are not."""
+        states = Counter[str](sample.state for sample in self.candidates)
+        ends = ("finished", "aborted", "failed")
+        return {"started": states.total(), **{end: states[end] for end in ends}}
 
     def _turn(self) -> list[Effect]:
         """Let the policy decide until it waits or answers."""
@@ -141,9 +157,9 @@ class Session:
             if decision.answer is not None:
                 effects += self._stop([sample.id for sample in self.known.live])
                 choice = decision.answer
-                self.outcome = Outcome(
-                    choice=choice, stopped=choice.why, is_degraded=choice.is_degraded
-                )
+                has_lost = any(s.is_candidate and s.state == "failed" for s in self.known)
+                is_degraded = choice.is_degraded or has_lost
+                self.outcome = Outcome(choice=choice, stopped=choice.why, is_degraded=is_degraded)
                 return effects
             fresh = {call.id: call for call in decision.start if call.id not in self.known}
             gone = [name for name in decision.abort if self._is_live(name)]
@@ -164,6 +180,15 @@ class Session:
 
     def _is_live(self, name: str) -> bool:
         return name in self.known and self.known[name].is_live
+
+    def _is_lost(self, name: str) -> bool:
+        return name in self.known and self.known[name].state in ("aborted", "failed")
+
+    def _correct(self, event: Heard) -> None:
+        sample = self.known[event.id]
+        most = max(sample.thinking_tokens, event.thinking_tokens)
+        samples = {**self.known.samples, event.id: replace(sample, thinking_tokens=most)}
+        self.known = replace(self.known, samples=samples)
 
     def _stop(self, names: list[str]) -> list[Effect]:
         """Take back those that wait, cancel those that run."""

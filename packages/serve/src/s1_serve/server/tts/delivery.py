@@ -1,29 +1,34 @@
 """How the answer of a strategy leaves the server: whole or as a stream, or as the error it is.
 
 Nothing is sent before the engine has answered the first call, so that a refusal is a 400 in a
-stream too. A client that leaves stops everything.
+stream too; only a stream that waits long for it begins, and tells a refusal as its last event. A
+client that leaves stops everything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from s1_serve.contract.api import Dialect
-from s1_serve.contract.outlet import Receive, Send, refuse
+from s1_serve.contract.outlet import Message, Receive, Send, refuse
 from s1_serve.contract.tts_reply import TtsReply, winner
 from s1_serve.strategies.http_driver import HttpDriver
-from s1_serve.strategies.session import OUT_OF_TIME, OUT_OF_TOKENS
+from s1_serve.strategies.session import BROKEN, OUT_OF_TIME, OUT_OF_TOKENS
 
 PROGRESS_S = 0.1
 KEEPALIVE_S = 10.0
+"""of silence, before a stream begins and in it"""
 CLIENT_LEFT = 499
 _DONE = b"data: [DONE]\n\n"
 _ALIVE = b": still at work\n\n"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -56,13 +61,17 @@ class Delivery:
             if not self.driver.decided.is_set():
                 run.cancel()
             await asyncio.wait({run, gone, answer})
-        for task in (answer, run):
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        if not run.cancelled() and (error := run.exception()) is not None:
+            _LOG.error(BROKEN, exc_info=error)  # its client has a 500 by now, or has left
+        if not answer.cancelled() and (error := answer.exception()) is not None:
+            raise error
 
     async def _answer(self) -> None:
-        await self.driver.begun.wait()
-        if self.driver.refusal is None and self.reply.body.get("stream"):
+        streams = bool(self.reply.body.get("stream"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEEPALIVE_S if streams else None):
+                await self.driver.begun.wait()
+        if streams and self.driver.refusal is None:
             await self._stream()
         else:
             await self.driver.decided.wait()
@@ -85,8 +94,8 @@ class Delivery:
         refusal, outcome = self.driver.refusal, self.driver.session.outcome
         if refusal is not None:
             return refusal.status, refusal.said, refusal.param
-        if outcome is None:
-            return 500, "the strategy failed", None
+        if outcome is None or outcome.stopped == BROKEN:
+            return 500, BROKEN, None
         if outcome.choice is not None:
             return None
         if outcome.stopped in (OUT_OF_TIME, OUT_OF_TOKENS):
@@ -104,11 +113,12 @@ class Delivery:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
         headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        if not self.driver.begun.is_set():
+            await self._piece(_ALIVE)
         await self._progress()
         if (fault := self._fault()) is not None:
             status, message, param = fault
-            error = {"message": message, "type": "api_error", "param": param, "code": status}
-            await self._body([{"error": error}])
+            await refuse(self._as_event, Dialect.CHAT, message, param, status=status)
         else:
             await self._body(self.reply.chunks(self.wall_ms))
         await self.send({"type": "http.response.body", "body": _DONE, "more_body": False})
@@ -165,6 +175,11 @@ class Delivery:
 
     async def _body(self, chunks: Iterable[Mapping[str, Any]]) -> None:
         await self._piece(b"".join(b"data: " + _dumped(chunk) + b"\n\n" for chunk in chunks))
+
+    async def _as_event(self, message: Message) -> None:
+        """Send an error's envelope in a stream, whose head has long been sent."""
+        if body := message.get("body"):
+            await self._piece(b"data: " + body + b"\n\n")
 
     async def _piece(self, data: bytes) -> None:
         await self.send({"type": "http.response.body", "body": data, "more_body": True})

@@ -27,12 +27,15 @@ def strategist(
     telemetry: Telemetry,
 ) -> Strategist:
     """Make the layer."""
+    from s1_serve.server.tts.request import engine_reads  # loads vLLM
+
     marks = delimiters(model.format, model.text.encode, model.stop_ids)
     seats = config.strategy_slots or (_SEATS if has_gpu() else _SEATS_ON_CPU)
     most_seats = min(seats, config.max_answers, config.serve.max_num_seqs)
     house = House(
         name=config.name or model.artifact.path.resolve().name,
         known_fields=contract.known_fields[Dialect.CHAT],
+        engine_reads=engine_reads,
         max_answers=config.max_answers,
         most_seats=most_seats,
         least=len(marks.cut) + config.serve.answer_reserve,

@@ -7,8 +7,8 @@ itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from s1_core.errors import UserError
@@ -21,11 +21,29 @@ from s1_serve.strategies.calls import Step
 from s1_serve.strategies.known import Known
 from s1_serve.strategies.policy import Policy
 from s1_serve.strategies.session import Limits
+from s1_serve.strategies.verifiers.config import EXACT
 from s1_serve.strategies.wire.body import Client
-from s1_serve.strategies.wire.steps import Voice
+from s1_serve.strategies.wire.steps import READ, Voice
 
-_FOR_WHOLE_ANSWERS = ("tools", "response_format", "structured_outputs", "logprobs", "stop")
-"""what a search over steps of thinking cannot honour: it writes its answers as text completions"""
+_FOR_STEPS = frozenset(
+    {
+        *READ,
+        *("n", "stream", "stream_options", "return_token_ids"),  # the reply's
+        *("user", "request_id", "session_id", "parallel_tool_calls"),  # shape no answer
+    }
+)
+"""what a search over steps of thinking honours: it writes its answers as text completions"""
+_IDLE = {
+    "response_format": {"type": "text"},
+    "tool_choice": "none",
+    "repetition_penalty": 1,
+    "length_penalty": 1,
+    "skip_special_tokens": True,
+    "spaces_between_special_tokens": True,
+    "add_generation_prompt": True,
+}
+"""values that ask for nothing, of fields where those are not false, zero or empty"""
+_LONGEST_FAULT = 600
 
 _TOKENS = "tokens"
 """the parameter of a strategy that chooses by what it may spend, which else the budget says"""
@@ -39,6 +57,8 @@ class House:
     """The served model's."""
     known_fields: Collection[str]
     """Of the engine's model of a chat request."""
+    engine_reads: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """Gives the plain fields of a chat request as the engine reads them, or refuses the request."""
     max_answers: int
     most_seats: int
     least: int
@@ -52,6 +72,7 @@ class Order:
     """A request that can be carried out."""
 
     body: Mapping[str, Any]
+    """The client's, its plain fields as the engine reads them."""
     wanted: Wanted
     asked: Asked
     policy: Policy
@@ -85,16 +106,18 @@ def ordered(body: bytes, house: House) -> Order | None:
         return None
     plain = {k: v for k, v in parsed.items() if k != FIELD}
     asked = read(Dialect.CHAT, plain, house.known_fields, house.max_answers)
+    read_so = house.engine_reads(asked.body)
+    asked = replace(asked, body=asked.body | read_so)
     policy = _policy(found, house.deployment)
     client = Client.of(asked, seed=found.seed, least=house.least)
-    _refuse_for_steps(found.strategy, policy, client, parsed)
+    _refuse_for_steps(found.strategy, policy, client, house.known_fields)
     least = house.least + client.budget.min
     _refuse_few(found.total_tokens, least)
     concurrency = min(found.concurrency or house.most_seats, house.most_seats)
     limits = Limits(concurrency=concurrency, total_tokens=found.total_tokens, least=least)
     named = str(parsed.get("model") or house.name)
     return Order(
-        body=parsed,
+        body=parsed | read_so,
         wanted=found,
         asked=asked,
         policy=policy,
@@ -110,13 +133,26 @@ def _policy(found: Wanted, deployment: Deployment) -> Policy:
     if found.total_tokens and is_known and _TOKENS in catalogue.parameters(found.strategy):
         values.setdefault(_TOKENS, found.total_tokens)
     try:
-        return catalogue.build(found.strategy, values, available)
+        policy = catalogue.build(found.strategy, values, available)
+    except Refusal as refusal:
+        raise Refusal(f"{FIELD}: {refusal.message}", f"{FIELD}.{refusal.field}") from refusal
     except UserError as error:
         raise _named(str(error), found) from error
+    verifier = getattr(policy, "verifier", None)
+    if found.reference is not None and verifier is not available.verifiers[EXACT]:
+        field = f"{FIELD}.reference"
+        advice = "another one judges here, name exact in tts.verifier or leave it out"
+        if verifier is None:
+            advice = f"{found.strategy} takes no verifier, leave it out"
+        raise Refusal(f"{field} is for the verifier {EXACT}: {advice}", field)
+    return policy
 
 
 def _named(fault: str, found: Wanted) -> Refusal:
     """Name the parameter that a fault begins with, if it is one of the request."""
+    if len(fault) > _LONGEST_FAULT:  # it repeats a value of the client's, and ends with advice
+        half = _LONGEST_FAULT // 2
+        fault = f"{fault[:half]}...{fault[-half:]}"
     word, space, rest = fault.partition(" ")
     key = word.removeprefix(f"{found.strategy}.")
     if key in found.parameters:
@@ -125,15 +161,20 @@ def _named(fault: str, found: Wanted) -> Refusal:
 
 
 def _refuse_for_steps(
-    strategy: str, policy: Policy, client: Client, body: Mapping[str, Any]
+    strategy: str, policy: Policy, client: Client, known_fields: Collection[str]
 ) -> None:
     first = policy.decide(Known(question=client.question)).start
     if not any(isinstance(call, Step) for call in first):
         return
-    for key in _FOR_WHOLE_ANSWERS:
-        if body.get(key):
+    for key, value in client.fields.items():
+        if key in known_fields and key not in _FOR_STEPS and not _is_idle(key, value):
             why = f"{strategy} searches over steps of thinking, which know no {key}"
-            raise Refusal(f"{key} is {shown(body[key])}: {why}; take another strategy", key)
+            raise Refusal(f"{key} is {shown(value)}: {why}; take another strategy", key)
+
+
+def _is_idle(key: str, value: object) -> bool:
+    """Say whether a field asks for nothing."""
+    return value is None or (value == _IDLE[key] if key in _IDLE else not value)
 
 
 def _refuse_few(total_tokens: int | None, least: int) -> None:

@@ -25,11 +25,10 @@ def progress(run: Json) -> str:
 def counts(run: Json, seconds: float, winner: str = "") -> str:
     """Tell what a run cost and why it answered so; `winner` says how its thinking ended."""
     tokens = run["tokens"]
-    failed = sum(card.get("state") == "failed" for card in run.get("candidates") or [])
     policy = run.get("policy_reason") or ""
     why = run["stopped"] + ("; less than was asked for" if run.get("degraded") else "")
     rows = {
-        "Samples": _states(run) + (f", {failed} failed" if failed else ""),
+        "Samples": _states(run),
         "Tokens": f"{tokens['total']:,} in all, {tokens['sequential']:,} one after another, "
         f"{tokens['aborted']:,} aborted, {tokens['verifier']:,} by verifiers",
         "Votes": _votes(run),
@@ -62,8 +61,9 @@ def _card(card: Json, *, is_winner: bool) -> str:
         figures.append(f"score {card['score']:.3g}")
     kinds = f"s1-card s1-{html.escape(state)}" + (" s1-winner" if is_winner else "")
     head = f"<header><b>{html.escape(str(card['id']))}</b>{mark}</header>"
+    said = card.get("answer") or card.get("failure") or ""
     return (
-        f'<li class="{kinds}">{head}{_folded(card.get("answer") or "", card.get("vote") or "")}'
+        f'<li class="{kinds}">{head}{_folded(said, card.get("vote") or "")}'
         f"<footer>{''.join(f'<span>{figure}</span>' for figure in figures)}</footer></li>"
     )
 
@@ -84,7 +84,8 @@ def _folded(answer: str, vote: str) -> str:
 
 
 def _states(counted: Json) -> str:
-    return ", ".join(f"{counted[state]} {state}" for state in ("started", "finished", "aborted"))
+    states = ["started", "finished", "aborted", *(["failed"] if counted.get("failed") else [])]
+    return ", ".join(f"{counted[state]} {state}" for state in states)
 
 
 def _votes(run: Json) -> str:

@@ -45,5 +45,5 @@ class Longest:
             return ballots.elect(known.answered, ballots.NO_ANSWER)
         cutoff = lengths[min(self.k, len(lengths)) - 1]
         voters = [sample for sample in valid if sample.tokens >= cutoff]
-        why = f"the {len(voters)} longest of {self.n} voted"
+        why = f"the {len(voters)} longest of {len(known.answered)} voted"
         return ballots.elect(voters, why, tie=self.tie)

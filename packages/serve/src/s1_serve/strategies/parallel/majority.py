@@ -40,7 +40,7 @@ class Majority:
         return Decision(answer=self.best(known))
 
     def best(self, known: Known) -> Choice | None:
-        why = f"{self.n} samples voted"
+        why = f"{len(known.answered)} samples voted"
         if not self.clusters:
             return ballots.elect(known.answered, why, tie=self.tie)
         groups = clusters.grouped(known)

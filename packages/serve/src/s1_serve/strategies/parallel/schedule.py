@@ -65,7 +65,8 @@ class Schedule:
 
     def best(self, known: Known) -> Choice | None:
         modest = sorted(known.answered, key=_modesty)
-        return ballots.elect(modest, f"{self.n} samples under varied settings voted", tie="first")
+        why = f"{len(modest)} samples under varied settings voted"
+        return ballots.elect(modest, why, tie="first")
 
 
 def _is(value: Any, kinds: Any) -> bool:

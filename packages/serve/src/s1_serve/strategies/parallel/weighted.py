@@ -52,5 +52,5 @@ class Weighted:
         voters = [sample for sample in answered if likelihood(sample) is not None]
         if len(voters) < len(answered) and all(s.result.vote is None for s in voters):
             return ballots.fallback(answered, NO_LOGPROBS, self.tie)
-        why = f"{self.n} samples voted by likelihood"
+        why = f"{len(voters)} samples voted by likelihood"
         return ballots.elect(voters, why, lambda sample: likelihood(sample) or 0.0, self.tie)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from s1_serve.completions import fanned
 from s1_serve.config import EXTEND_WITH, ThinkingBudget
 from s1_serve.contract.api import Asked
 from s1_serve.contract.fields import CANONICAL, SHARES
@@ -121,7 +122,7 @@ def _candidate(call: Chat, client: Client) -> Json:
     if client.max_tokens is not None:
         body["max_tokens"] = client.max_tokens
     if client.seed is not None:
-        body["seed"] = client.seed + call.index
+        body["seed"] = fanned(client.seed, call.index)
     if client.top_logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": client.top_logprobs}
     return body
@@ -148,7 +149,7 @@ def _verdict(call: Chat, client: Client) -> Json:
     said = _below(client.conversation or client.question, call.under)
     body = kept | {"messages": [{"role": "user", "content": said}]}
     if client.seed is not None:
-        body["seed"] = client.seed + call.index
+        body["seed"] = fanned(client.seed, call.index)
     if not {*call.overrides} & {"max_tokens", "thinking_token_budget"}:
         body["max_tokens"] = VERDICT_TOKENS + client.least
     return body

@@ -28,8 +28,13 @@ from s1_serve.strategies.wire.transcript import Transcript
 from s1_serve.text import Codec
 
 COMPLETIONS, TOKENIZE = "/v1/completions", "/tokenize"
-_TEMPLATE = ("tools", "chat_template_kwargs", "documents", "chat_template")
+_TEMPLATE = ("chat_template_kwargs", "documents", "chat_template")
 """fields of a chat request that shape its prompt"""
+READ = (
+    *("messages", "model", "seed", "max_tokens", "max_completion_tokens"),
+    *("temperature", "top_p", "top_k", "min_p", *_TEMPLATE),
+)
+"""fields of a chat request that steps honour, besides those of thinking"""
 
 
 @dataclass(frozen=True, kw_only=True)
