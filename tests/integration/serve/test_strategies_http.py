@@ -424,7 +424,8 @@ def test_ask_shows_the_winner_and_how_it_came_about(bank, capsys):
     question, options = "How many r in raspberry?", {"max_tokens": 200, "strategy": "majority:n=3"}
     client.main(AskConfig(question=question, endpoint=bank.url, seed=3, **options))
     said = capsys.readouterr()
-    whole = tried(bank, "majority", tts={"n": 3}, temperature=1.0, max_tokens=200)
+    whole = tried(bank, "majority", tts={"n": 3}, temperature=1.0, model="bank",
+                  max_tokens=200)  # fmt: skip
     assert whole["choices"][0]["message"]["content"].split() == said.out.split()[-len(
         whole["choices"][0]["message"]["content"].split()):]  # fmt: skip
     assert "majority: 3 samples voted" in " ".join(said.err.split())
