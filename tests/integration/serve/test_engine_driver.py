@@ -12,7 +12,7 @@ from s1_core.errors import UserError
 from s1_serve.completions import Sampling
 from s1_serve.config import ThinkingBudget
 from s1_serve.evaluate.run.asks import Ask as Asked
-from s1_serve.evaluate.run.tokens import Speech
+from s1_serve.evaluate.run.tokens import Speech, Tokens
 from s1_serve.strategies.calls import Call, Chat, Step
 from s1_serve.strategies.engine_driver import Ask, EngineDriver, Mind
 from s1_serve.strategies.known import Known
@@ -172,6 +172,19 @@ def test_likelihoods_are_those_of_the_model_without_what_was_forced(engine, spee
     assert -20 < own.result.mean_logprob < 0 and -20 < top.result.mean_logprob < 0
     assert len(top.confidences) == top.result.tokens
     assert all(0 < confidence < 20 for confidence in top.confidences)
+
+
+def test_a_sampled_answer_and_a_call_of_a_strategy_are_equally_likely(engine, speech):
+    asked = Asked(question=QUESTIONS[0], budget=ThinkingBudget(max=30, extends=2), sampling=WARM)
+    asks, found = [replace(asked, wants_logprob=wants) for wants in (True, False)], {}
+    answerer = Tokens(engine, speech, keeps_plans=True)
+    answerer.work(enumerate(asks), lambda key, answered: found.update({key: answered}) or ())
+    call = Chat(id="0", top_logprobs=1)
+    (session,) = run(engine, speech, [ask(Rounds(rounds=[(call,)]), budget=asked.budget)])
+    likely = session.known["0"].result.mean_logprob
+    assert found[0].mean_logprob == pytest.approx(likely) and found[1].mean_logprob is None
+    one, other = (replace(each, mean_logprob=None, seconds=0.0) for each in found.values())
+    assert one == other, "its tokens are what they are without"
 
 
 def test_greedy_mean_logprob_is_near_the_top(engine, speech):

@@ -11,6 +11,7 @@ import pytest
 from factories import sums
 from integration.serve.test_evaluate import COMMAND, evaluation, flags, journals, num_kept, read
 from s1_serve.config import ServeConfig
+from s1_serve.endpoint import Endpoint
 from s1_serve.evaluate import __main__ as evaluate
 from s1_serve.evaluate.calibrate import __main__ as calibrate
 from s1_serve.evaluate.config import EvaluateConfig
@@ -62,14 +63,18 @@ def test_every_strategy_has_a_row_of_what_it_cost(report):
         assert row["accuracy"] is not None and len(row["interval"]) == 2
     by_run = {row["run"]: row for row in found["strategies"]}
     assert by_run["shortest:k=1,n=3"]["mean_aborted_tokens"] > 0
-    assert by_run["shortest:k=1,n=3"]["against"] == "majority:n=3"
+    assert by_run["majority:n=3"]["equal_total"] is None
+    held = by_run["best-of-n:n=2"]["equal_total"]
+    assert held["beyond"] or held["difference"], "judged, so it costs more than two samples"
     assert by_run["best-of-n:n=2"]["mean_verifier_tokens"] > 0
     assert by_run["majority:n=3"]["mean_samples"] == 3
     mine = [row for row in rows if row.strategy]
     assert len(mine) == 6 * len(SPECS) and all(row.thinking_tokens <= 24 for row in mine)
     assert all(json.loads(row.decision)["selected"] is not None for row in mine)
     weighed = [row for row in mine if row.strategy == "weighted:n=3"]
-    assert all(row.mean_logprob < 0 for row in weighed)
+    voting = [row for row in rows if row.run == "samples"]
+    assert len(weighed) == 6 and len(voting) == 18
+    assert all(row.mean_logprob < 0 for row in weighed + voting)
     assert (report / "strategies.png").is_file()
 
 
@@ -101,8 +106,11 @@ def test_our_service_runs_the_strategies_that_it_is_asked_for(service, questions
         endpoint=service.url, benchmark=(str(questions),), out=str(tmp_path / "report"),
         concurrency=4, **{**FEW, "strategies": SPECS[:3]},
     )  # fmt: skip
+    card = Endpoint(service.url).tts
+    assert len(card["identity"]) == 64 and card["timeout_s"] == 3600
     evaluate.main(config)
     found, rows = read(tmp_path / "report")
+    assert card["identity"] in (tmp_path / "report/manifest.json").read_text()
     mine = [row for row in rows if row.strategy]
     assert len(mine) == 18 and {row.num_started for row in mine if "n=3" in row.strategy} == {3}
     assert all(row.sequential_tokens <= row.total_tokens for row in mine)

@@ -28,7 +28,10 @@ def trained(s1k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=["fsdp2", "zero2", "zero3"])
+@pytest.fixture(
+    scope="session",
+    params=["fsdp2", pytest.param("zero2", marks=pytest.mark.slow), "zero3"],
+)
 def sharded(
     request: pytest.FixtureRequest, s1k: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

@@ -17,7 +17,9 @@ from s1_core.errors import UserError
 from s1_serve.evaluate.calibrate import __main__ as verb
 from s1_serve.evaluate.calibrate import heat, horizon, turn
 from s1_serve.evaluate.calibrate.config import CalibrateConfig
+from s1_serve.evaluate.config import EvaluateConfig
 from s1_serve.evaluate.replay import stored
+from s1_serve.evaluate.run import sources
 from s1_serve.strategies import calibration
 from s1_serve.strategies.calibration import LONG, NON_REASONING, SHORT, UNKNOWN, Calibration
 from s1_serve.strategies.catalogue import Available, build
@@ -269,6 +271,33 @@ def test_what_has_no_answer_is_told_and_costs_but_has_no_horizon(tmp_path, capsy
     assert found.facts["grid"]["num_left_out"] == left_out
     assert found.facts["no_answer"] == pytest.approx(left_out / 160)
     assert found.mean_tokens == pytest.approx(sum(sum(p.lengths) for p in pools) / 160)
+
+
+@pytest.mark.parametrize(
+    ("thinking", "tokens", "family"),
+    [("hm", None, UNKNOWN), ("", 5, UNKNOWN), ("", None, NON_REASONING), ("", 0, NON_REASONING)],
+)
+def test_a_model_whose_thinking_is_not_counted_still_thinks(thinking, tokens, family):
+    rows = fake_report.samples(
+        "samples", {"a": ["1"] * 8}, thinking=thinking, thinking_tokens=tokens
+    )
+    config = CalibrateConfig(model="m", benchmark=("b",))
+    found = verb._calibrated(stored.grouped(rows, Path("s")), config, rows)
+    assert found.family == family
+
+
+@pytest.mark.parametrize("of", ["this model", "another", None])
+def test_a_calibration_of_another_model_is_said(tmp_path, monkeypatch, of):
+    own = artifacts.load("embedded").sha256
+    source = {"model": {"this model": own, "another": "0" * 64, None: None}[of]}
+    with artifacts.create(tmp_path / "c", kind="calibration", config={"source": source}) as draft:
+        draft.write_text(calibration.FILE, Calibration(family=SHORT, mean_tokens=9.0).to_json())
+    monkeypatch.setattr(sources, "describe", lambda *_: {"device": "cpu"})
+    config = EvaluateConfig(
+        model="embedded", benchmark=("b",), out="o", calibration=str(tmp_path / "c")
+    )
+    told = f"The calibration is of another model (000000000000) than this one ({own[:12]})."
+    assert sources.opened(config).facts()["notes"] == ([told] if of == "another" else [])
 
 
 def test_a_report_is_calibrated_by_its_samples(tmp_path):

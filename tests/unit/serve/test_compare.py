@@ -155,7 +155,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path, capsys):
     with artifacts.create(tmp_path / "model", kind="model", config={}):
         pass
     for path, words in [
-        (old, ["schema 1", "compares 3"]),
+        (old, ["schema 1", "compares 4"]),
         (other, ["no run in common", "in a: bench: none", "in b: bench: budget 8"]),
         (elsewhere, ["no run in common: only in a: bench; only in b: math500"]),
         (fewer, ["bench asks other questions", "10 only in a", "0 only in b"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from s1_core import cli
 from s1_core.errors import UserError
 from s1_serve.evaluate import votes
 from s1_serve.evaluate.replay import __main__ as verb
-from s1_serve.evaluate.replay import equal, lines, stored
+from s1_serve.evaluate.replay import equal, lines, parity, stored
 from s1_serve.evaluate.replay.config import ReplayConfig
 from s1_serve.evaluate.replay.equal import Point
 from s1_serve.evaluate.replay.playing import Deck, Play
@@ -27,6 +28,7 @@ from s1_serve.strategies import catalogue
 from s1_serve.strategies.ballots import TIES
 from s1_serve.strategies.calibration import FAMILIES, Calibration
 from s1_serve.strategies.catalogue import Available, build
+from unit.serve import fake_report
 
 TIED = {"problem_num": 0, "gold_answer": "3", "all_answers": [["4", 2], ["3", 9], ["3", 5]]}
 SURE = {"problem_num": 1, "gold_answer": "7", "all_answers": [["7", 4], ["7", 6], ["7", 8]]}
@@ -127,10 +129,57 @@ def test_stored_likelihoods_weigh(tmp_path):
     }  # fmt: skip
 
 
+LIKELY = {
+    "x": [("0", 4, -2.0), ("0", 5, -2.0), ("1", 9, -0.1), ("1", 9, -3.0)],
+    "y": [("1", 7, -0.3), ("1", 4, -0.2), ("0", 6, -0.9), (None, 9, -0.9)],
+}
+
+
+def a_report(folder: Path, known: float = 1.0) -> Path:
+    """Write a report of samples, of which a share says its mean logprob."""
+    kept = round(known * sum(map(len, LIKELY.values())))
+    plain = fake_report.samples("samples", {q: [a for a, *_ in of] for q, of in LIKELY.items()})
+    told = [each for of in LIKELY.values() for each in of]
+    rows = [
+        replace(row, total_tokens=tokens, mean_logprob=logprob if at < kept else None)
+        for at, (row, (_, tokens, logprob)) in enumerate(zip(plain, told, strict=True))
+    ]
+    return fake_report.write(folder, rows)
+
+
+def test_what_weighs_by_likelihood_has_lines_where_every_sample_says_it(tmp_path):
+    for known, wanted in ((1.0, {*lines.LIKELY}), (0.75, set()), (0.0, set())):
+        report, out = a_report(tmp_path / f"{known}", known), tmp_path / f"out {known}"
+        assert ended(report, "--out", out, "--num_orders", 2) == 0
+        replay = json.loads((out / "replay.json").read_text())
+        methods = {row["method"] for row in replay["equal"]}
+        assert methods & {*lines.LIKELY} == wanted and "majority" in methods
+        assert methods <= {*parity.LOOKS}, "each has its look in the figure"
+
+
+def test_lines_by_likelihood_are_the_served_policies_at_every_size(tmp_path):
+    (one,) = stored.read(a_report(tmp_path / "r") / "samples.parquet", None, workers=1)
+    found = lines.lines(one, ReplayConfig(samples="x", order="first"))
+    names = [point.name for point in found["likelihood"]]
+    assert names == ["maj@1", "likelihood@2", "likelihood@4"]
+    credits = {point.name: point.column("credit") for point in found["likelihood"]}
+    assert credits["likelihood@2"] == [0.0, 1.0] and credits["likelihood@4"] == [1.0, 1.0]
+    assert found["weighted"][-1].column("credit") == [1.0, 1.0]
+    assert found["majority"][-1].column("credit") == [0.0, 1.0]
+
+
+def test_a_tie_is_told_of_rules_and_that_auto_knows_the_answers(tmp_path, capsys):
+    samples = a_file(tmp_path / "s.jsonl")
+    assert ended(samples, "--out", tmp_path / "a", "--method", "maj@2,majority@2") == 0
+    assert "ties of rules such as maj@k: fractional" in capsys.readouterr().err
+    assert ended(samples, "--out", tmp_path / "b") == 0
+    assert "which flatters it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("weighted@3", "no mean logprobs are stored"),
+        ("weighted@3", "no mean logprobs are stored with these samples; those that just evaluate"),
         ("rsa:n=2", "builds on other answers"),
         ("best-of-n@2", "asks a verifier, and none was stored"),
         ("schedule:n=3,temperatures=0.6/1.0", "it sets temperature of each sample"),

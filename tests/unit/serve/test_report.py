@@ -654,7 +654,7 @@ def test_any_methods_any_accuracy_make_a_whole_report(methods, num_questions, nu
     assert {row["run"] for row in report["runs"] if row["method"] != "majority"} == {
         s.label for s in runs if s.method != "majority"
     }
-    assert report["schema_version"] == 3 and report["model"] == FACTS["model"]
+    assert report["schema_version"] == 4 and report["model"] == FACTS["model"]
     figures = panels.draw(report)
     assert "thinking.png" in figures and ("parallel.svg" in figures) == ("majority" in methods)
     assert ("extends.png" in figures) == ("extends" in methods)

@@ -268,6 +268,39 @@ def test_a_journal_torn_anywhere_gives_the_same_samples(share):
         assert silent.batches == [], "no line is glued to a torn one"
 
 
+class Weighing(Drawing):
+    """Tells a mean logprob where one is wanted."""
+
+    def work(self, jobs, done):
+        wanted = {}
+
+        def noted():
+            for key, job in jobs:
+                wanted[key] = isinstance(job, Planned) and job.wants_logprob
+                yield key, job
+
+        def weighed(key, result, seconds):
+            return done(key, replace(result, mean_logprob=-0.5) if wanted[key] else result, seconds)
+
+        super().work(noted(), weighed)
+
+
+def test_samples_that_vote_are_stored_with_their_mean_logprob_and_no_others(tmp_path):
+    found = runner(Weighing(), tmp_path, keeps_plans=True).run(runs(SAMPLED, BUDGET, REJECTION))
+    told = {one.run.setting.method: {row.mean_logprob for row in one.samples} for one in found}
+    assert told == {"majority": {-0.5}, "budget": {None}, "rejection": {None}}
+    (served,) = runner(Weighing(), tmp_path / "served").run(runs(SAMPLED))
+    assert {row.mean_logprob for row in served.samples} == {None}, "a server says none"
+
+
+def test_samples_stored_without_a_mean_logprob_are_kept(tmp_path):
+    few = replace(SAMPLED, num_samples=2)
+    before = samples(runner(Drawing(), tmp_path, keeps_plans=True).run(runs(few)))
+    after = samples(runner(Weighing(), tmp_path, keeps_plans=True).run(runs(SAMPLED)))
+    assert [row for row in after if row.sample < 2] == before
+    assert {(row.sample, row.mean_logprob) for row in after} == {(0, None), (1, None), (2, -0.5)}
+
+
 @pytest.mark.parametrize("line", ["", "{}", "[]", "null", '{"seconds": 1, "sample": {}}', "\x00"])
 def test_a_line_that_is_no_sample_is_answered_again(tmp_path, line):
     expected = samples(runner(FakeModel(), tmp_path).run(runs(BUDGET)))

@@ -207,6 +207,18 @@ class Says:
         return None
 
 
+def test_a_stopped_verifier_is_no_stopped_candidate() -> None:
+    calls = (Chat(id="0"), Chat(id="v", is_verifier=True))
+    session = Session(Says(first=Decision(start=calls)), Limits(), Known())
+    session.begin()
+    session.expire()
+    for name, tokens in (("0", 5), ("v", 9)):
+        session.hear(Aborted(name, tokens))
+    told = session.tokens
+    assert (told.total, told.aborted, told.verifier) == (14, 5, 9)
+    assert session.counts()["aborted"] == 1
+
+
 def test_one_id_is_one_call() -> None:
     twice = Decision(start=(Chat(id="0"), Chat(id="0")))
     session = Session(Says(first=twice), Limits(), Known())
@@ -216,6 +228,13 @@ def test_one_id_is_one_call() -> None:
 def test_a_name_with_a_slash_is_a_name_and_numbers_are_a_list() -> None:
     found = catalogue.parse("schedule:temperatures=0.5/1,model=org/name,budgets=7/")
     assert found == ("schedule", {"temperatures": [0.5, 1], "model": "org/name", "budgets": [7]})
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-Infinity", "1e999", "9" * 5000, "0.5/nan"])
+def test_a_number_that_is_not_finite_is_refused(word: str) -> None:
+    with pytest.raises(UserError, match="is no finite number") as raised:
+        catalogue.parse(f"adaptive:threshold={word}")
+    assert len(str(raised.value)) < 200
 
 
 def test_waiting_is_empty() -> None:

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
+from s1_core import chat
+from s1_serve.config import ServeConfig, ServiceConfig
 from s1_serve.contract.api import Dialect, Refusal, read
 from s1_serve.contract.tts import Wanted, mentions, wanted
 from s1_serve.server.tts.deployment import Deployment
 from s1_serve.server.tts.order import House, ordered
+from s1_serve.strategies.calibration import SHORT, Calibration
 from s1_serve.strategies.calls import Chat
 from s1_serve.strategies.catalogue import POLICIES
 from s1_serve.strategies.session import Limits
@@ -191,6 +194,33 @@ def test_the_contract_itself_says_where_strategies_are(dialect):
     least = {"prompt": "a", "input": "a", "messages": TALK, "max_tokens": 5, "tts": {}}
     with pytest.raises(Refusal, match="strategies are asked for at /v1/chat/completions"):
         read(dialect, least, {"prompt", "input", "messages", "max_tokens"}, 1)
+
+
+def test_what_runs_strategies_has_an_identity_without_secrets(tmp_path):
+    """Changed in anything that shapes their answers it is another, and nobody reads it there."""
+
+    def told(**changes):
+        config = ServiceConfig(**changes)
+        return Deployment.of(config, chat.FORMATS["s1"]).told(config)
+
+    file = tmp_path / "calibration.json"
+    file.write_text(Calibration(family=SHORT, mean_tokens=9.0).to_json())
+    urls = {"a": "http://me:secret@host-a", "b": "http://host-b"}
+    cards = [
+        told(),
+        told(verifiers=[VerifierConfig(kind="judge", temperature=0.1)]),
+        told(verifiers=[VerifierConfig(kind="reward", url="http://host-r")]),
+        told(models=urls),
+        told(models=urls | {"a": "http://host-c"}),
+        told(models=dict(reversed(urls.items()))),
+        told(calibration=str(tmp_path)),
+        told(strategy_slots=3),
+        told(serve=ServeConfig(answer_reserve=9)),
+    ]
+    assert len({card["identity"] for card in cards}) == len(cards)
+    assert told(port=9, request_timeout_s=70) == cards[0] | {"timeout_s": 70}
+    assert "majority" in cards[0]["strategies"] and len(cards[0]["identity"]) == 64
+    assert not any(word in json.dumps(cards) for word in ("host", "secret"))
 
 
 def test_defaults_are_told_and_limits_kept():

@@ -18,6 +18,7 @@ from s1_serve.server.access import Access, Gate
 from s1_serve.server.tts import delivery as delivery_module
 from s1_serve.server.tts.delivery import Delivery
 from s1_serve.server.tts.seats import Seats
+from s1_serve.strategies import http_driver
 from s1_serve.strategies.calls import Chat
 from s1_serve.strategies.http_driver import LEFT, Ask, HttpDriver, Route
 from s1_serve.strategies.known import Failed, Finished, Known, Result
@@ -403,13 +404,25 @@ def test_nothing_by_the_deadline_is_a_timeout(stream, within_s):
     assert status == (200 if is_late else 504)
     said = body.split(b"data: ")[-2].strip() if is_late else body
     error = json.loads(said)["error"]
-    assert error["code"] == 504 and error["type"] == "timeout_error"
+    assert error["code"] == 504 and error["type"] == "strategy_error"
 
 
 def test_samples_that_all_fail_are_a_bad_gateway():
     server = Server([5] * 2, ["1"] * 2, breaks={0, 1})
     _, status, body = delivered(server, Majority(n=2))
-    assert status == 502 and "broke off" in json.loads(body)["error"]["message"]
+    said = json.loads(body)
+    assert status == 502 and "broke off" in said["error"]["message"]
+    assert said["error"]["type"] == "strategy_error", "its own doing: asked again it does the same"
+    assert said["tts"]["failed"] == 2 and said["tts"]["tokens"]["total"] == 10
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_in_trouble_is_no_end_of_a_strategy(status, monkeypatch):
+    monkeypatch.setattr(http_driver, "_BUSY_S", (0.0,))
+    server = Server([5] * 2, ["1"] * 2, faults=[Refused(status, "not now")] * 4)
+    _, found, body = delivered(server, Majority(n=2))
+    said = json.loads(body)
+    assert found == 502 and said["error"]["type"] == "api_error" and "tts" not in said
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -16,13 +16,24 @@ import httpx
 from s1_core import chat
 from s1_core.errors import UserError
 from s1_serve.completions import Completion, CompletionRequest
+from s1_serve.contract.tts import NO_ANSWER
 
 TIMEOUT_S = 600.0
+STRATEGY_TIMEOUT_S = 3600.0
+"""of all samples of a strategy, which wait for others; where the service tells nothing else"""
 BUSY = (429, 502, 503, 504)
 
 
 class Unavailable(UserError):
     """The server is busy, starting or gone: the same request may work later."""
+
+
+class Fruitless(UserError):
+    """A strategy ran and came to no answer, and would again; `tts` is what is said of it."""
+
+    def __init__(self, said: str, tts: Any) -> None:
+        super().__init__(said)
+        self.tts = tts
 
 
 class Endpoint:
@@ -45,11 +56,18 @@ class Endpoint:
         self.context: int | None = card.get("max_model_len")
         self.thinking: dict[str, Any] | None = card.get("thinking")
         """What a service of ours says of its model; None at any other server."""
+        self.tts: dict[str, Any] = card.get("tts") or {}
+        """what it says of its strategies"""
 
     @property
     def keeps_budgets(self) -> bool:
         """Say whether it is a service of ours: a budget is a field of the request."""
         return self.thinking is not None
+
+    @property
+    def strategy_timeout_s(self) -> float:
+        """Tell how long a strategy may take that does not stream."""
+        return float(self.tts.get("timeout_s") or STRATEGY_TIMEOUT_S)
 
     def _card(self, model: str | None) -> dict[str, Any]:
         listed = self.call("GET", "/v1/models")
@@ -127,15 +145,22 @@ class Endpoint:
         choice = self.call("POST", "/v1/completions", body)["choices"][0]
         return _completion(_token_ids(choice, self.url), choice["finish_reason"], self.url)
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> dict[str, Any]:
         """Send one request and read its JSON.
 
         Raises:
             Unavailable: the server is busy or gone.
+            Fruitless: it ran a strategy that came to no answer.
             UserError: it refuses, or answers no JSON.
         """
         try:
-            response = self._client.request(method, path, json=body)
+            response = self._client.request(method, path, json=body, timeout=timeout_s)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if response.is_error:
@@ -150,12 +175,14 @@ class Endpoint:
         return Unavailable(f"no answer from {self.url} ({type(error).__name__}): start it first")
 
     def _refusal(self, response: httpx.Response) -> UserError:
-        said = response.text
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            said = response.json()["error"]["message"]
-        kind = Unavailable if response.status_code in BUSY else UserError
-        said = " ".join(said.split())[:300]
-        return kind(f"{response.url} answers {response.status_code}: {said}")
+        said, error, tts = response.text, None, None
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            body = response.json()
+            said, error, tts = body["error"]["message"], body["error"].get("type"), body.get("tts")
+        line = f"{response.url} answers {response.status_code}: {' '.join(said.split())[:300]}"
+        if error == NO_ANSWER:
+            return Fruitless(line, tts)
+        return Unavailable(line) if response.status_code in BUSY else UserError(line)
 
 
 def completion_body(request: CompletionRequest, model: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """vLLM inside this process: a model artifact in, completions over token ids out.
 
-Refuses, in one line, a KV cache or a context that does not fit. Importing this module loads
-neither torch nor vLLM.
+Refuses, in one line, what does not fit: a model, a KV cache, a context. Importing this module
+loads neither torch nor vLLM.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import itertools
 import tempfile
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.config import ServeConfig
 from s1_serve.contract.thought import Thought
 from s1_serve.model import Model, check_fit, open_model
-from s1_serve.news import News, completion_of, likelihoods, tops_of
-from s1_serve.options import budget_options, engine_options, quiet
+from s1_serve.news import News, completion_of, likelihoods, mean_logprob, tops_of
+from s1_serve.options import budget_options, engine_options, explained, quiet
 
 if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
@@ -43,6 +43,7 @@ class _Open:
     num_top: int = 0
     keeps_tops: bool = False
     ids: list[int] = field(default_factory=list)
+    likelihoods: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Engine:
@@ -54,7 +55,7 @@ class Engine:
         self._folder = tempfile.TemporaryDirectory(prefix="s1-")
         board = Path(self._folder.name) / "decided"
         self.board = Board(board, 2 * config.max_num_seqs)
-        self._vllm = _start(model, config, self.board)
+        self._vllm = started(model, config, _options(model, config, self.board))
         self._numbers, self._open = itertools.count(), dict[str, _Open]()
         self._thinking: dict[int, str] = {}  # by ticket number
         self.max_num_seqs = config.max_num_seqs
@@ -73,6 +74,8 @@ class Engine:
             UserError: vLLM does not take it.
         """
         name, request = str(next(self._numbers)), _request(job)
+        if isinstance(job, Planned) and job.wants_logprob:
+            num_top = max(num_top, 1)
         one = _Open(num_top=num_top, keeps_tops=keeps_tops)
         params = _params(request, streams=streams)
         if num_top:
@@ -177,6 +180,7 @@ class Engine:
         one, ids = self._open[name], tuple(choice.token_ids)
         one.ids.extend(ids)
         top = likelihoods(ids, choice.logprobs, one.num_top) if one.num_top else ()
+        one.likelihoods.extend(top)
         tops = tops_of(choice.logprobs, one.num_top) if one.keeps_tops else ()
         if choice.finish_reason is None:
             return News(name, ids, top, tops=tops)
@@ -184,11 +188,12 @@ class Engine:
         completion = completion_of(tuple(one.ids), choice.finish_reason)
         cached = output.num_cached_tokens or 0
         if one.plan is None or one.ticket is None:
-            return News(name, ids, top, completion, None, cached, tops)
+            return News(name, ids, top, completion, cached, tops)
         decided = self.board.decided(one.ticket)
         self._give_back(one.ticket)
         outcome = Outcome.read(completion, one.plan, decided)
-        return News(name, ids, top, outcome, decided, cached, tops)
+        mean = mean_logprob(one.likelihoods, outcome, one.plan, decided)
+        return News(name, ids, top, replace(outcome, mean_logprob=mean), cached, tops)
 
 
 class LazyEngine:
@@ -217,34 +222,28 @@ class LazyEngine:
         return self._engine
 
 
-def _start(model: Model, config: ServeConfig, board: Board) -> LLMEngine:
+def started(model: Model, config: ServeConfig, options: Mapping[str, Any]) -> LLMEngine:
+    """Start vLLM with options as `engine_options` gives them.
+
+    Raises:
+        UserError: there is no room for the model or its KV cache.
+    """
     from vllm import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    # A model that counts steps completes token ids here, without the machine.
-    machine = {} if model.format.counts_steps else budget_options(model, board)
     arguments = EngineArgs(
-        **engine_options(model, config),
-        **machine,
-        skip_tokenizer_init=True,
-        disable_log_stats=True,
-        use_tqdm_on_load=False,
+        **options, skip_tokenizer_init=True, disable_log_stats=True, use_tqdm_on_load=False
     )
     try:
         return LLMEngine.from_engine_args(arguments)
-    except ValueError as error:
-        raise _explained(error, config) from error
+    except (ValueError, RuntimeError) as error:  # torch's lack of memory is a RuntimeError
+        raise explained(error, model, config) from error
 
 
-def _explained(error: ValueError, config: ServeConfig) -> Exception:
-    """Turn vLLM's refusals that a user can act on into one line; others stay what they are."""
-    message = str(error)
-    if "kv" in message.lower() or "cache blocks" in message:
-        return UserError(
-            f"the KV cache does not fit: kv_cache_gib is {config.kv_cache_gib} and vLLM says: "
-            f"{message.splitlines()[0]}"
-        )
-    return error
+def _options(model: Model, config: ServeConfig, board: Board) -> dict[str, Any]:
+    # A model that counts steps completes token ids here, without the machine.
+    machine = {} if model.format.counts_steps else budget_options(model, board)
+    return engine_options(model, config) | machine
 
 
 def _request(job: Job) -> CompletionRequest:

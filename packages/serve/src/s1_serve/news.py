@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from s1_serve.budget.outcome import Outcome
+from s1_serve.budget.plan import Plan
 from s1_serve.budget.request import Decided
 from s1_serve.completions import Completion
 
@@ -19,8 +21,6 @@ class News(NamedTuple):
     """Of each of `ids`, where asked for: its own raw logprob, the mean of the top ones."""
     result: Completion | Outcome | None = None
     """At the end; the outcome of a `Planned`."""
-    decided: Decided | None = None
-    """At the end of a `Planned`: where it was extended."""
     cached_tokens: int = 0
     """Of the prompt, read from the prefix cache."""
     tops: tuple[tuple[float, ...], ...] = ()
@@ -39,6 +39,22 @@ def likelihoods(
         top = [one.logprob for one in position.values() if one.rank <= num_top]
         found.append((position[token].logprob, sum(top) / len(top) if top else 0.0))
     return tuple(found)
+
+
+def mean_logprob(
+    likelihoods: Sequence[tuple[float, float]], outcome: Outcome, plan: Plan, decided: Decided
+) -> float | None:
+    """Average over the tokens that were the model's own, the stop token too; None without any.
+
+    The machine remembers where it extended last; of more extends than that, those before are
+    taken for the model's.
+    """
+    thought = len(outcome.thinking_ids)
+    forced = {*range(thought, thought + len(outcome.ending_ids))}
+    for nth, at in enumerate(decided.extended_at):
+        forced |= {*range(at, at + len(plan.extend_ids(outcome.extends - 1 - nth)))}
+    own = [one for at, (one, _) in enumerate(likelihoods) if at not in forced]
+    return sum(own) / len(own) if own else None
 
 
 def tops_of(logprobs: Any, num_top: int) -> tuple[tuple[float, ...], ...]:

@@ -19,6 +19,8 @@ from s1_serve.config import ServeConfig
 from s1_serve.model import BLOCK_SIZE, GIB, Model, has_gpu
 
 MIN_BATCHED_TOKENS = 4096
+GPU_SHARE = 0.01
+"""of a card that has to be free for an engine to start: a second one finds little"""
 
 
 def version() -> str:
@@ -75,7 +77,28 @@ def engine_options(model: Model, config: ServeConfig) -> dict[str, Any]:
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(context, MIN_BATCHED_TOKENS, config.max_num_seqs),
         }
+    else:
+        # vLLM 0.32 wants this share of the card free (gpu_worker.py: request_memory), by default
+        # 0.92, though with a KV cache of a given size it governs nothing else.
+        options["gpu_memory_utilization"] = GPU_SHARE
     return options
+
+
+def explained(error: Exception, model: Model, config: ServeConfig) -> Exception:
+    """Turn vLLM's refusals that a user can act on into one line; others stay what they are."""
+    message = str(error)
+    said = message.partition("\n")[0]
+    if "free memory on device" in message.lower() or "out of memory" in message.lower():
+        return UserError(
+            f"{model.artifact.path} does not fit on the GPU beside what is there; stop that or "
+            f"lower kv_cache_gib, which is {config.kv_cache_gib:g}. vLLM says: {said}"
+        )
+    if isinstance(error, ValueError) and ("kv" in message.lower() or "cache blocks" in message):
+        return UserError(
+            f"the KV cache does not fit: kv_cache_gib is {config.kv_cache_gib} and vLLM says: "
+            f"{said}"
+        )
+    return error
 
 
 def budget_options(model: Model, board: Board) -> dict[str, Any]:

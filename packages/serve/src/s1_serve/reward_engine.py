@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from s1_core import chat
 from s1_core.steps import parted, passages
 from s1_serve.config import ServeConfig
+from s1_serve.engine import started
 from s1_serve.model import Model, check_fit, open_model
 from s1_serve.options import engine_options, quiet
 
@@ -97,14 +98,5 @@ class RewardEngine:
     @cached_property
     def _vllm(self) -> LLMEngine:
         quiet()
-        from vllm import EngineArgs
-        from vllm.v1.engine.llm_engine import LLMEngine
-
-        return LLMEngine.from_engine_args(
-            EngineArgs(
-                **pooling_options(self._model, self._config),
-                skip_tokenizer_init=True,
-                disable_log_stats=True,
-                use_tqdm_on_load=False,
-            )
-        )
+        options = pooling_options(self._model, self._config)
+        return started(self._model, self._config, options)

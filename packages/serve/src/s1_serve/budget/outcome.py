@@ -20,6 +20,8 @@ class Outcome:
     end: End
     extends: int
     finish_reason: FinishReason
+    mean_logprob: float | None = None
+    """of the tokens that were the model's own, the stop token too; None where none were asked"""
 
     @property
     def output_ids(self) -> tuple[int, ...]:

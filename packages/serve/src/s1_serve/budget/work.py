@@ -21,6 +21,8 @@ class Planned:
 
     prompt_ids: tuple[int, ...]
     plan: Plan
+    wants_logprob: bool = False
+    """Its outcome is to say its mean logprob; a server of token ids says none."""
 
 
 Job = CompletionRequest | Planned

@@ -137,12 +137,24 @@ async def refuse(
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> None:  # fmt: skip
     """Answer with the error envelope of a dialect."""
+    await answer(send, status, envelope(dialect, message, param, status), headers)
+
+
+def envelope(
+    dialect: Dialect | None, message: str, param: str | None, status: int
+) -> dict[str, Any]:
+    """Write an error as a dialect does."""
     kind = _KINDS.get(status, "invalid_request_error")
     error: dict[str, Any] = {"message": message, "type": kind}
     if dialect is Dialect.MESSAGES:
-        body: dict[str, Any] = {"type": "error", "error": error}
-    else:
-        body = {"error": error | {"param": param, "code": status}}
+        return {"type": "error", "error": error}
+    return {"error": error | {"param": param, "code": status}}
+
+
+async def answer(
+    send: Send, status: int, body: Any, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    """Send JSON whole."""
     data = _dumped(body)
     length = (b"content-length", str(len(data)).encode())
     kind_header = (b"content-type", b"application/json")

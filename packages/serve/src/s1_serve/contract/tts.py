@@ -19,6 +19,8 @@ FIELD = "tts"
 MOST_CONCURRENT = 1024
 _BUDGET = ("total_tokens", "deadline_ms")
 LONGEST_REFERENCE = 10_000
+NO_ANSWER = "strategy_error"
+"""the type of an error: a strategy ran and came to no answer, and would again"""
 _BESIDE = {
     "n": "the strategy says how many samples there are",
     "echo": "there is no one prompt to repeat",

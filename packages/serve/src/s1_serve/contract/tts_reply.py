@@ -71,6 +71,7 @@ class TtsReply:
         failure = " ".join(sample.failure.split())[:_FAILURE_CHARACTERS]
         return {
             "id": sample.id,
+            **({"parent": sample.call.parent} if isinstance(sample.call, Step) else {}),
             "answer": result.answer,
             **({"tool_calls": calls} if calls else {}),
             "vote": result.vote,

@@ -8,6 +8,7 @@ from typing import ClassVar
 from s1_core.errors import UserError
 from s1_serve.config import EXTEND_WITH, ServeConfig
 from s1_serve.evaluate import specs
+from s1_serve.strategies.calibration import HOTTEST
 
 NONE, BUDGET, EXTENDS, MAJORITY, REJECTION = "none", "budget", "extends", "majority", "rejection"
 TOKENS, STEPS, CLASSES = "tokens", "steps", "classes"
@@ -121,9 +122,10 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         self._check_source()
         self._check_methods()
-        self._check_grids()
         if self.max < -1:
             raise UserError(f"max is {self.max}: give -1 (what fits) or a count from 0")
+        self._check_grids()
+        self._check_strategies()
         if self.class_limit is not None and self.class_limit < 1:
             raise UserError(f"class_limit is {self.class_limit}: give a count from 1")
         if min(self.answer_tokens, self.workers, self.concurrency, self.tries) < 1:
@@ -168,13 +170,24 @@ class EvaluateConfig:
         is_sampled = self.strategies or {MAJORITY, REJECTION} & {*self.methods}
         if is_sampled and self.temperature <= 0:
             raise UserError(f"temperature is {self.temperature}: equal samples cannot vote")
-        if len({*self.specs}) < len(self.specs):
-            raise UserError(f"strategies are {', '.join(self.specs)}: give every one once")
-        for spec in self.specs:
-            specs.known(spec)
+        if not 0 <= self.temperature <= HOTTEST:  # nan is not, either
+            raise UserError(f"temperature is {self.temperature}: give one from 0 to {HOTTEST:g}")
         if self.extend_with in self.control_arms:
             raise UserError(f"{self.extend_with!r} is extend_with and a control arm: keep one")
         for name in ("benchmark", "methods", "control_arms", *_COUNTS):
             values = getattr(self, name)
             if len({*values}) < len(values):
                 raise UserError(f"{name} are {list(values)}: give every value once")
+
+    def _check_strategies(self) -> None:
+        if len({*self.specs}) < len(self.specs):
+            raise UserError(f"strategies are {', '.join(self.specs)}: give every one once")
+        for spec in self.specs:
+            specs.known(spec)
+            if any(self._is_beyond(budget) for budget in specs.budgets(spec)):
+                raise UserError(
+                    f"{spec} has budgets beyond max, which is {self.max}: lower them or raise max"
+                )
+
+    def _is_beyond(self, budget: float) -> bool:
+        return self.max != -1 and (budget == -1 or budget > self.max)

@@ -36,10 +36,11 @@ class Sample:
     end: str
     finish_reason: str
     thinking_tokens: int | None
-    """None where an endpoint does not say"""
+    """of a strategy only those of the answer it chose; None where an endpoint does not say"""
     output_tokens: int
+    """of the answer, thinking and all; of a strategy only of the one it chose"""
     total_tokens: int
-    """of all tries, of all calls of a strategy"""
+    """of all tries, without stop tokens; of all calls of a strategy, with them"""
     sequential_tokens: int
     """of those, the ones that came one after another"""
     thinking: str

@@ -59,6 +59,13 @@ def known(text: str) -> None:
         catalogue.build(name, {}, catalogue.Available())
 
 
+def budgets(text: str) -> list[float]:
+    """List the maxima that a strategy sets for its calls itself; none where the run's holds."""
+    _, given = sized(text)
+    found = given.get("budgets")
+    return found if isinstance(found, list) else []
+
+
 def size(text: str) -> int:
     """Tell how many samples a strategy draws at most; 1 where it has no such parameter."""
     name, given = sized(text)

@@ -97,6 +97,11 @@ def vote(
     return sum(right[at] for places in leaders for at in places) / (most * len(leaders))
 
 
+def as_served(tie: str) -> str:
+    """Give the rule by which a served vote decides; shared credit is nothing an answer can have."""
+    return tie if tie in ballots.TIES else ballots.TIES[0]
+
+
 def _members(places: Sequence[int], lengths: Sequence[int]) -> list[tuple[float, int]]:
     return [(lengths[at], at) for at in places]
 
@@ -110,6 +115,21 @@ def credit(samples: Sequence[Sample], tie: str) -> float:
         [sample.is_correct for sample in samples],
         [sample.output_tokens for sample in samples],
         tie,
+    )
+
+
+def outcome(samples: Sequence[Sample], tie: str) -> Outcome:
+    """Give what a vote over samples of one question comes to, all of them waited for.
+
+    Stop tokens are charged to all alike: strategies are stored with theirs, samples without.
+    """
+    stops = [not sample.strategy and sample.finish_reason == "stop" for sample in samples]
+    chains = [s.sequential_tokens + stop for s, stop in zip(samples, stops, strict=True)]
+    return Outcome(
+        credit=credit(samples, tie),
+        total_tokens=float(sum(sample.total_tokens for sample in samples) + sum(stops)),
+        sequential_tokens=float(max(chains)),
+        num_samples=float(sum(sample.num_started for sample in samples)),
     )
 
 

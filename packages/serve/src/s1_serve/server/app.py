@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +69,9 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    model: Model, config: ServiceConfig, board: Board, strategies: Sequence[str] = ()
+    model: Model, config: ServiceConfig, board: Board, tts: Mapping[str, Any]
 ) -> AsyncIterator[Running]:
-    """Start the engine and the application, which lists `strategies`; stop both at the end.
+    """Start the engine and the application, stop both at the end; `tts` is told of strategies.
 
     Raises:
         UserError: the probe found that a delimiter is not what it should be.
@@ -93,7 +93,7 @@ async def running(
         app.router.routes = [r for r in app.routes if getattr(r, "path", "") in ROUTES]
         app.openapi_schema = documented(app.openapi())
         await init_app_state(engine, app.state, arguments, tasks)
-        _listed(app, model, config.serve, strategies)
+        _listed(app, model, config.serve, tts)
         app.state.server = SimpleNamespace(should_exit=False)  # vLLM's handlers of a dead engine
         async with app.router.lifespan_context(app):
             yield Running(engine, app)
@@ -101,12 +101,12 @@ async def running(
         engine.shutdown(timeout=config.drain_s)
 
 
-def _listed(app: FastAPI, model: Model, config: ServeConfig, strategies: Sequence[str]) -> None:
+def _listed(app: FastAPI, model: Model, config: ServeConfig, tts: Mapping[str, Any]) -> None:
     """Say on every card of /v1/models that budgets are kept, of which model and by what.
 
     `instance` names this start of the service: whoever restarts one sees that another answers.
     `release` is what the deployment says it is, image and model. Behind the models stands each of
-    them with each strategy, under the name that asks for it.
+    them with each of `tts.strategies`, under the name that asks for it.
     """
     models = app.state.openai_serving_models
     show, instance = models.show_available_models, uuid4().hex
@@ -121,8 +121,8 @@ def _listed(app: FastAPI, model: Model, config: ServeConfig, strategies: Sequenc
                 "instance": instance,
                 "release": os.environ.get(RELEASE),
             } | dict.fromkeys(("max", "min", "extends"), True)
-            card.tts = {"strategies": list(strategies)}
-        listed.data += [_alias(card, name) for card in listed.data for name in strategies]
+            card.tts = dict(tts)
+        listed.data += [_alias(card, name) for card in listed.data for name in tts["strategies"]]
         return listed
 
     models.show_available_models = shown

@@ -90,9 +90,8 @@ class S1:
         board = Board(Path(folder) / "decided", 2 * config.max_answers)
         deployment = Deployment.of(config, model.format)
         self._stack.push_async_callback(deployment.close)
-        strategies = deployment.usable()
         running = await self._stack.enter_async_context(
-            app.running(model, config, board, strategies)
+            app.running(model, config, board, deployment.told(config))
         )
         contract = Contract(
             app=running.app,

@@ -54,6 +54,10 @@ POLICIES: dict[str, type[Policy]] = {
     policy.name: policy for policy in _PARALLEL + _REFINE + _VERIFIED + _SEARCH
 }
 
+STRATEGIES_VERSION = 2
+"""Of what strategies do. Raise it where one would now answer otherwise from the same calls, make
+other calls, or count them otherwise: evaluations then do not mix its answers with older ones."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Available:
@@ -129,9 +133,12 @@ def _literal(text: str) -> Any:
         return text == "true"
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{shown(text)} is no finite number: give one that is")
+        return number
     return text
 
 

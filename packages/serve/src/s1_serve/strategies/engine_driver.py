@@ -7,12 +7,15 @@ the budget of every call as the service does.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic
 
 from s1_core.errors import S1Error
 from s1_serve.budget.work import K
-from s1_serve.strategies.calls import Chat, Reward
+from s1_serve.strategies.calls import Chat, Reward, Step
 from s1_serve.strategies.driving.asking import Ask, least
 from s1_serve.strategies.driving.lane import Lane, Mind, Run
 from s1_serve.strategies.known import Event, Failed, Finished, Result, Started
@@ -24,6 +27,19 @@ Scorer = Callable[[Sequence[tuple[str, str]]], Sequence[Sequence[float] | None]]
 """from questions and thinkings to P(right) of each step of core.steps; None where it has none"""
 Done = Callable[[K, Session, float], Iterable[tuple[K, Ask]]]
 """from a run's key, its session with the outcome and its seconds to the runs that follow"""
+
+
+@dataclass
+class _Waiting(Generic[K]):
+    """A run that has not begun."""
+
+    key: K
+    ask: Ask
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """What it begins with."""
+        return self.ask.session.begin()
 
 
 class EngineDriver:
@@ -52,21 +68,23 @@ class EngineDriver:
     def run(self, runs: Iterable[tuple[K, Ask]], done: Done[K]) -> None:
         """Run sessions to their outcomes; `done` may give more.
 
-        A session begins once no call of those before it waits for the engine.
+        A session begins once no call of those before it waits for the engine; one that goes by
+        which sample ends first, once all samples of its first round can start together.
         """
-        waiting, running = deque(runs), dict[Run, K]()
+        waiting, running = deque(_Waiting(*pair) for pair in runs), dict[Run, K]()
         try:
             while waiting or running:
-                while waiting and self._main.has_room:
-                    key, ask = waiting.popleft()
-                    run = Run(ask, time.monotonic())
-                    running[run] = key
-                    self._do(run, ask.session.begin())
-                    self._main.fill()  # else one run a step would begin
+                while waiting and self._has_room(waiting[0]):
+                    first = waiting.popleft()
+                    run = Run(first.ask, time.monotonic())
+                    running[run] = first.key
+                    self._do(run, first.effects)
+                    self._fill()  # else one run a step would begin
                 self._turn(running)
                 for run in [run for run in running if run.ask.session.outcome is not None]:
                     seconds = time.monotonic() - run.started
-                    waiting.extend(done(running.pop(run), run.ask.session, seconds))
+                    followers = done(running.pop(run), run.ask.session, seconds)
+                    waiting.extend(_Waiting(*pair) for pair in followers)
         finally:
             self._rewards.clear()
             for lane in self._lanes.values():
@@ -75,12 +93,27 @@ class EngineDriver:
     def _turn(self, running: Iterable[Run]) -> None:
         """Do all that is due, and one step of every engine."""
         self._expire(running)
-        lanes = self._lanes.values()
-        for lane in lanes:
-            lane.fill()
+        self._fill()
         self._score()
-        for lane in lanes:
+        for lane in self._lanes.values():
             lane.poll()
+
+    def _fill(self) -> None:
+        for lane in self._lanes.values():
+            lane.fill()
+
+    def _has_room(self, waiting: _Waiting[K]) -> bool:
+        """Say whether a session can begin.
+
+        Samples whose order matters start together: else the first to end could be the first to
+        get a seat, whatever its length.
+        """
+        calls = [effect.call for effect in waiting.effects if isinstance(effect, Launch)]
+        if waiting.ask.session.policy.ignores_order:
+            calls = calls[:1]
+        asked = Counter(_model(call) for call in calls if not isinstance(call, Reward))
+        lanes = [(name, lane) for name, lane in self._lanes.items() if name is None or asked[name]]
+        return all(lane.takes(asked[name]) for name, lane in lanes)
 
     def _expire(self, running: Iterable[Run]) -> None:
         now = time.monotonic()
@@ -106,7 +139,7 @@ class EngineDriver:
         if isinstance(call, Reward):
             self._rewards.append((run, call))
             return
-        model = call.model if isinstance(call, Chat) else None
+        model = _model(call)
         if model in self._lanes:
             self._lanes[model].queue.append((run, launch, call))
         else:
@@ -133,6 +166,10 @@ class EngineDriver:
         except S1Error as error:
             return [Failed(call.id, str(error)) for _, call in calls]
         return [_scored(call.id, scores) for (_, call), scores in zip(calls, found, strict=True)]
+
+
+def _model(call: Chat | Step) -> str | None:
+    return call.model if isinstance(call, Chat) else None
 
 
 def _scored(name: str, scores: Sequence[float] | None) -> Event:

@@ -66,6 +66,8 @@ class HttpDriver:
         self.refusal: Refused | None = None
         self.begun, self.decided = asyncio.Event(), asyncio.Event()
         self.transcripts: dict[str, Transcript] = {}
+        self.is_troubled = False
+        """A candidate failed of its server, which was full or broken: later it might not."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
         self._stepper: Stepper | None = None
@@ -139,6 +141,8 @@ class HttpDriver:
             if isinstance(error, Refused) and self._is_refusal(launch, error):
                 self.refusal = error
                 self._apply(self.session.expire(error.said))
+            is_theirs = isinstance(error, Refused) and not error.is_ours
+            self.is_troubled |= is_theirs and not is_verifier(launch.call)
             self._hear(Failed(name, str(error), transcript.tokens))
         else:
             self.begun.set()

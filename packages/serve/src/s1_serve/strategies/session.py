@@ -54,13 +54,15 @@ Effect = Launch | Cancel
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """Generated tokens of a run."""
+    """Generated tokens of a run, stop tokens too: plain runs of an evaluation leave those out."""
 
     total: int
     sequential: int
     """one after another, from the request to the answer"""
     aborted: int
+    """of candidates that were stopped before their end"""
     verifier: int
+    """of what judged candidates, to its end or not"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ class Session:
         return Tokens(
             total=sum(spent.values()),
             sequential=max((sample.sequential for sample in self.known), default=0),
-            aborted=sum(spent[s.id] for s in self.known if s.state == "aborted"),
+            aborted=sum(spent[s.id] for s in self.known if s.is_candidate and s.state == "aborted"),
             verifier=sum(spent[s.id] for s in self.known if is_verifier(s.call)),
         )
 

@@ -108,7 +108,7 @@ def _calibrated(
     if not any(length for question in questions for length in question.lengths):
         raise UserError("the samples do not say how many tokens they have: no length, no horizon")
     grid = horizon.measured(questions, config.seed)
-    is_mute = bool(rows) and not any(row.thinking_tokens for row in rows)
+    is_mute = bool(rows) and not any(row.thinking_tokens or row.thinking for row in rows)
     nothing = [answer is None for question in questions for answer in question.answers]
     return horizon.calibration(
         grid,

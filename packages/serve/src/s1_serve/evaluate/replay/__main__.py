@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from s1_serve.evaluate.replay.stored import Stored
 
 KIND = "replay"
-SCHEMA_VERSION = 3
-"""2 gave auto a horizon to which traces without an answer counted as wrong"""
+SCHEMA_VERSION = 4
+"""2 gave auto a horizon to which traces without an answer counted as wrong; 3 had no lines of what
+weighs by likelihood"""
 
 
 def main(config: ReplayConfig) -> None:

@@ -25,7 +25,8 @@ class ReplayConfig:
     """Where replay.json and the figure go."""
     method: tuple[str, ...] = ()
     """Rules such as maj@8,shortest-3@8, or strategies as they are served: adaptive@64,
-    adaptive:n_max=64,threshold=10; none draws whole curves and compares at equal tokens."""
+    adaptive:n_max=64,threshold=10. Named ones are shown alone: where none is named,
+    whole curves are drawn and methods compared at equal tokens."""
     run: str | None = None
     """Which sampled run of a report, where it holds several."""
     tie: str = TIES[0]

@@ -44,6 +44,11 @@ class Mixed:
     second: Point
     share: float
 
+    @property
+    def names(self) -> list[str]:
+        """Name the two settings, or the one that they are."""
+        return list(dict.fromkeys([self.first.name, self.second.name]))
+
     def column(self, name: str) -> list[float]:
         pairs = zip(self.first.column(name), self.second.column(name), strict=True)
         return [round((1 - self.share) * a + self.share * b, _DIGITS) for a, b in pairs]
@@ -97,7 +102,7 @@ def _row(name: str, one: Mixed, place: Mapping[str, Any], seed: int) -> dict[str
     return {
         **place,
         "method": name,
-        "between": list(dict.fromkeys([one.first.name, one.second.name])),
+        "between": one.names,
         "share": one.share,
         "accuracy": 100.0 * fmean(credits),
         "interval": list(metrics.interval(credits, seed=seed)),

@@ -23,6 +23,8 @@ LOOKS = {
     "shortest-3": ("#5b9bd5", "v"),
     "longest-1": ("#c2571a", "^"),
     "longest-3": ("#e0a070", "^"),
+    "weighted": ("#b03060", "P"),
+    "likelihood": ("#d98aa5", "X"),
     "adaptive-1": ("#7dbb8f", "s"),
     "adaptive": ("#2d7d46", "s"),
     "auto (low)": ("#7a4fa3", "D"),

@@ -118,7 +118,10 @@ def _plain(policy: Policy, call: Call, question: Answered) -> Chat:
     if call.top_logprobs > 1:
         raise UserError(f"{refused}: it reads the logprobs of every token, which are not stored")
     if call.top_logprobs and None in question.logprobs:
-        raise UserError(f"{refused}: it weighs by likelihood, and no mean logprobs are stored")
+        raise UserError(
+            f"{refused}: it weighs by likelihood, and no mean logprobs are stored with these "
+            "samples; those that just evaluate --model draws anew have them"
+        )
     if call.index >= len(question.lengths):
         held = f"question {question.question_id} has {len(question.lengths)}"
         raise UserError(f"{refused}: it asks for sample {call.index + 1}, and {held}: ask for less")

@@ -38,16 +38,17 @@ def note(rows: Sequence[Mapping[str, Any]]) -> str:
     found = sum(row["verdict"] != UNCLEAR for row in told)
     return (
         "Between two sizes of a method a coin decides, so that its mean tokens are the budget; a "
-        "method that cannot spend a budget has no row there. Ties as served. Auto goes by what "
-        "these samples show of the model, unless a calibration is given. Better and worse are to "
-        f"the majority vote, paired over questions: {found} of {len(told)} comparisons; by chance "
-        f"at most {LEVEL * len(told):.1f}."
+        "method that cannot spend a budget has no row there. Ties as served. Without --calibration "
+        "auto goes by which of these very answers are right, which flatters it. Better and worse "
+        f"are to the majority vote, paired over questions: {found} of {len(told)} comparisons; by "
+        f"chance at most {LEVEL * len(told):.1f}."
     )
 
 
 def _grid(replay: Mapping[str, Any], benchmark: Mapping[str, Any]) -> Grid:
     run = f", {benchmark['run']}" if benchmark["run"] else ""
-    title = f"{benchmark['name']}{run}: {benchmark['num_questions']} questions, tie {replay['tie']}"
+    ties = f"ties of rules such as maj@k: {replay['tie']}"  # a strategy has a tie of its own
+    title = f"{benchmark['name']}{run}: {benchmark['num_questions']} questions; {ties}"
     rows = [
         [
             row["method"],

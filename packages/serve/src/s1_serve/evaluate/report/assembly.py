@@ -14,9 +14,10 @@ from s1_serve.evaluate.config import BUDGET, EXTENDS, EvaluateConfig
 from s1_serve.evaluate.report import comparisons, statements
 from s1_serve.evaluate.report.runs import Results, results
 from s1_serve.evaluate.report.scores import FAMILIES, scores, with_control
+from s1_serve.evaluate.report.strategies import strategies
 from s1_serve.evaluate.samples import Measured
 
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 ABLATED_EXTENDS = 2
 """the count at which the paper's Table 4 compares the extend strings"""
 
@@ -36,11 +37,12 @@ def assemble(
     found = [replace(one, rows=with_control(one.rows)) for one in results(measured, config)]
     scored = [row for one in found for row in scores(one.rows, wait)]
     compared = [comparisons.extends(one, wait, seed) for one in found]
+    held = [strategies(one, config) for one in found]
     sources = [comparisons.sources(one, questions[one.benchmark], wait, seed) for one in found]
     said = [
         f"{one.benchmark}: {line}" if len(found) > 1 else line
-        for one, rows, places in zip(found, compared, sources, strict=True)
-        for line in statements.statements(one, rows, places, config)
+        for one, rows, own, places in zip(found, compared, held, sources, strict=True)
+        for line in statements.statements(one, rows, own, places, config)
     ]
     return {
         "schema_version": REPORT_VERSION,
@@ -49,7 +51,7 @@ def assemble(
         "tie": config.tie,
         "runs": [row for one in found for row in one.rows],
         "extends": [row for rows in compared for row in rows],
-        "strategies": [row for one in found for row in comparisons.strategies(one, config)],
+        "strategies": [row for rows in held for row in rows],
         "metrics": scored,
         "sources": [row for rows in sources for row in rows],
         "tables": _tables(found, scored, config),

@@ -10,9 +10,8 @@ from typing import Any
 
 from s1_core import metrics
 from s1_core.records import Question
-from s1_serve.evaluate import specs
-from s1_serve.evaluate.config import BUDGET, EXTENDS, MAJORITY, STRATEGY, EvaluateConfig
-from s1_serve.evaluate.report.runs import Results, Run, credits, label
+from s1_serve.evaluate.config import BUDGET, EXTENDS
+from s1_serve.evaluate.report.runs import Results, Run
 from s1_serve.evaluate.samples import Measured
 
 BETTER, WORSE, UNCLEAR = "better", "worse", "not distinguishable"
@@ -83,46 +82,6 @@ def sources(
         for name, places in by_source.items()
     ]
     return sorted(rows, key=_gain, reverse=True)
-
-
-def strategies(found: Results, config: EvaluateConfig) -> list[Run]:
-    """Compare every strategy to a majority of as many samples, question by question.
-
-    That is the strategy majority of the same size where it was run, else a vote over the first
-    samples of `majority`; without either there is no difference.
-    """
-    votes = {specs.size(one.setting.strategy): one for one in found.by(STRATEGY) if _votes(one)}
-    rows = []
-    for one in found.by(STRATEGY):
-        size = specs.size(one.setting.strategy)
-        against = None if _votes(one) else votes.get(size) or _sampled(found, size)
-        row, gap = found.row(one), None
-        if against is not None:
-            is_vote = against.setting.method == MAJORITY
-            earned = credits(against, size, config.tie) if is_vote else against.correct
-            gap = compare(one.correct, earned, config.seed)
-        rows.append(
-            {"benchmark": found.benchmark, "run": one.setting.label, "samples": size}
-            | {"against": None if against is None else label(against, size)}
-            | (gap or {"difference": None, "verdict": None})
-            | {name: row[name] for name in _SHOWN}
-        )
-    return rows
-
-
-_SHOWN = (
-    "accuracy", "interval", "mean_total_tokens", "mean_sequential_tokens", "mean_aborted_tokens",
-    "mean_verifier_tokens", "mean_samples", "degraded",
-)  # fmt: skip
-
-
-def _votes(one: Measured) -> bool:
-    return specs.sized(one.setting.strategy)[0] == MAJORITY
-
-
-def _sampled(found: Results, size: int) -> Measured | None:
-    runs = [one for one in found.by(MAJORITY) if one.setting.num_samples >= size]
-    return next(iter(runs), None)
 
 
 def _compared(one: Measured, none: Measured, seed: int) -> Run:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from s1_serve.evaluate.config import BUDGET, DIRECT, MAJORITY
+from s1_serve.evaluate.config import BUDGET, DIRECT, MAJORITY, STRATEGY
 from s1_serve.evaluate.report.comparisons import BETTER, WORSE
 from s1_serve.evaluate.report.markup import (
+    NOTHING,
     change,
     interval,
     kept,
@@ -18,6 +19,7 @@ from s1_serve.evaluate.report.markup import (
     string,
 )
 from s1_serve.evaluate.report.runs import takes_all
+from s1_serve.evaluate.report.strategies import SLACK
 
 Report = Mapping[str, Any]
 
@@ -112,18 +114,21 @@ def ablation(report: Report) -> Grid:
 
 
 def strategies(report: Report, name: str) -> Grid:
-    """Give what every strategy came to, beside a majority of as many samples."""
+    """Give what every strategy came to, beside a majority that costs as much."""
     head = (
-        "strategy", "accuracy", "less majority", "all tokens", "sequential", "stopped", "judging",
-        "samples", "degraded",
+        "strategy", "accuracy", "at equal tokens", "at equal sequential", "all tokens",
+        "sequential", "all, 95 %", "sequential, 95 %", "stopped", "judging", "samples", "degraded",
     )  # fmt: skip
     rows = [
         [
             f"{at}. {row['run']}",
             number(row["accuracy"]),
-            gap(row),
+            _equal(row["equal_total"]),
+            _equal(row["equal_sequential"]),
             number(row["mean_total_tokens"], ".0f"),
             number(row["mean_sequential_tokens"], ".0f"),
+            interval(row["total_tokens_interval"], ".0f"),
+            interval(row["sequential_tokens_interval"], ".0f"),
             number(row["mean_aborted_tokens"], ".0f"),
             number(row["mean_verifier_tokens"], ".0f"),
             number(row["mean_samples"]),
@@ -133,11 +138,21 @@ def strategies(report: Report, name: str) -> Grid:
     ]
     under = (
         "Accuracy in %, tokens a question: of all calls, of the longest chain of calls, of samples "
-        "that were stopped early, of what judged. The difference is to a majority of as many "
-        "samples. "
+        "that were stopped early, of what judged. The differences are to a majority vote that "
+        "costs as many tokens, all of them or one after another (its longest sample): between two "
+        "sizes of vote a coin decides, so that its mean is the strategy's; ties as served, stop "
+        "tokens counted. A strategy that costs fewer or more than any vote that was run, by over "
+        f"{100 * SLACK:.0f} %, has no verdict. "
         "Degraded: questions where less decided than was asked for."
     )
-    return Grid(f"Strategies: {name}", head, rows, under)
+    return Grid(f"Strategies less a majority: {name}", head, rows, under)
+
+
+def _equal(row: Mapping[str, Any] | None) -> str:
+    """Write a comparison at equal cost, or why there is none."""
+    if row is None:
+        return NOTHING
+    return f"{row['beyond']} than any" if row["beyond"] else gap(row)
 
 
 def _of(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
@@ -180,7 +195,12 @@ def _runs(report: Report, name: str) -> Grid:
         for row in report["runs"]
         if row["benchmark"] == name
     ]
-    return Grid(f"All runs: {name}", head, rows)
+    under = (
+        "Thinking tokens: of all samples of a vote together; none for a strategy, which keeps only "
+        "those of the answer it chose."
+    )
+    is_mixed = any(row["method"] in (MAJORITY, STRATEGY) for row in _of(report["runs"], name))
+    return Grid(f"All runs: {name}", head, rows, under if is_mixed else "")
 
 
 def _votes(report: Report, name: str) -> Grid:

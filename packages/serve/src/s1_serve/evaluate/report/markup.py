@@ -52,9 +52,9 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.1f} %"
 
 
-def interval(bounds: Sequence[float] | None) -> str:
-    """Write an interval of an accuracy."""
-    return NOTHING if bounds is None else f"[{bounds[0]:.1f}, {bounds[1]:.1f}]"
+def interval(bounds: Sequence[float] | None, form: str = ".1f") -> str:
+    """Write an interval of a mean."""
+    return NOTHING if bounds is None else f"[{bounds[0]:{form}}, {bounds[1]:{form}}]"
 
 
 def scored(cell: Mapping[str, Any] | None) -> str:

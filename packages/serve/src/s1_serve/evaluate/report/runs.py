@@ -68,7 +68,13 @@ def results(measured: Sequence[Measured], config: EvaluateConfig) -> list[Result
 
 def credits(one: Measured, size: int, tie: str) -> list[float]:
     """Give what each question earns: its answer, or a vote over its first samples."""
-    return [credit(group, tie) for group in _groups(one, size)]
+    return [credit(group, tie) for group in drawn(one, size)]
+
+
+def drawn(one: Measured, size: int) -> Groups:
+    """Give the first samples of each question."""
+    per = one.setting.num_samples
+    return [one.samples[at : at + size] for at in range(0, len(one.samples), per)]
 
 
 def takes_all(rows: Sequence[Run]) -> bool:
@@ -105,7 +111,7 @@ def _rows(one: Measured, config: EvaluateConfig) -> list[Run]:
 
 
 def _row(one: Measured, size: int, config: EvaluateConfig) -> Run:
-    setting, groups = one.setting, _groups(one, size)
+    setting, groups = one.setting, drawn(one, size)
     taken = [sample for group in groups for sample in group]
     return {
         "benchmark": one.benchmark,
@@ -147,7 +153,7 @@ def _coverage(one: Measured, size: int) -> Run:
     if one.setting.method != MAJORITY or not one.is_enforced:
         return {"pass_at_k": None, "coverage": None}
     num_samples = one.setting.num_samples
-    right = [[s.is_correct for s in group] for group in _groups(one, num_samples)]
+    right = [[s.is_correct for s in group] for group in drawn(one, num_samples)]
     passed = [metrics.pass_at_k(num_samples, sum(each), size) for each in right]
     covered = metrics.coverage([each[:size] for each in right])
     return {"pass_at_k": 100.0 * fmean(passed), "coverage": covered}
@@ -155,7 +161,7 @@ def _coverage(one: Measured, size: int) -> Run:
 
 def _costs(groups: Groups) -> Run:
     """Give mean tokens a question: of all samples together, and of the longest one."""
-    thinking = [[sample.thinking_tokens for sample in group] for group in groups]
+    thinking = [[_thinking(sample) for sample in group] for group in groups]
     counted = [[n for n in each if n is not None] for each in thinking]
     totals = [[sample.total_tokens for sample in group] for group in groups]
     return {
@@ -168,6 +174,11 @@ def _costs(groups: Groups) -> Run:
     }
 
 
+def _thinking(sample: Sample) -> int | None:
+    """Give the thinking of a sample; a strategy keeps only that of the answer it chose."""
+    return None if sample.strategy else sample.thinking_tokens
+
+
 def _acceptance(one: Measured) -> Run:
     """Give the share of answers that rejection sampling took, and their accuracy in percent."""
     if one.setting.method != REJECTION:
@@ -175,8 +186,3 @@ def _acceptance(one: Measured) -> Run:
     taken = [sample.is_correct for sample in one.samples if sample.end == "natural"]
     accuracy = 100.0 * fmean(taken) if taken and one.is_enforced else None
     return {"accepted": len(taken) / len(one.samples), "accuracy_of_taken": accuracy}
-
-
-def _groups(one: Measured, size: int) -> Groups:
-    per = one.setting.num_samples
-    return [one.samples[at : at + size] for at in range(0, len(one.samples), per)]

@@ -12,19 +12,22 @@ from statistics import fmean
 from typing import Any
 
 from s1_serve.evaluate.config import BUDGET, EXTENDS, MAJORITY, REJECTION, EvaluateConfig
-from s1_serve.evaluate.report import comparisons
-from s1_serve.evaluate.report.comparisons import BETTER, LEVEL, UNCLEAR, compare
+from s1_serve.evaluate.report.comparisons import BETTER, LEVEL, UNCLEAR, WORSE, compare
 from s1_serve.evaluate.report.runs import Results, Run, credits, not_enforced, takes_all
 from s1_serve.evaluate.report.scores import FAMILIES
+from s1_serve.evaluate.report.strategies import FEWER, MORE, is_majority
 from s1_serve.evaluate.samples import Measured
 
 SAME = "graded the same on every question"
 NOT_TAKEN = "no verdict, as answers that were not taken count as wrong"
+EQUAL = {"equal_total": "tokens", "equal_sequential": "tokens one after another"}
+"""the comparisons of a strategy, and what both sides of each spend as much of"""
 
 
 def statements(
     found: Results,
     compared: Sequence[Run],
+    strategies: Sequence[Run],
     sources: Sequence[Mapping[str, Any]],
     config: EvaluateConfig,
 ) -> list[str]:
@@ -40,7 +43,7 @@ def statements(
     lines += _on_prompts(found, config)
     lines += _on_rejection([found.row(one) for one in found.by(REJECTION)])
     lines += _on_votes(found, config)
-    lines += _on_strategies(comparisons.strategies(found, config))
+    lines += _on_strategies(strategies)
     return lines + _on_sources(sources, config.extend_with)
 
 
@@ -195,26 +198,52 @@ def _on_votes(found: Results, config: EvaluateConfig) -> list[str]:
 
 
 def _on_strategies(rows: Sequence[Run]) -> list[str]:
-    """Say which strategies are told apart from a majority of as many samples, and what they cost.
+    """Say which strategies are told apart from a majority that costs as much, and what they cost.
 
     Those that chance would tell apart anyway are counted beside them.
     """
-    told = [row for row in rows if row["verdict"]]
-    if not told:
-        return []
-    found = [row for row in told if row["verdict"] != UNCLEAR]
+    if not any(row[axis] for row in rows for axis in EQUAL):
+        is_alone = any(not is_majority(row["run"]) for row in rows)
+        return ["No majority was run, so no strategy is compared to one."] if is_alone else []
     lines = [
         f"{row['run']}: {row['accuracy']:.1f} % for {row['mean_total_tokens']:.0f} tokens a "
         f"question, {row['mean_sequential_tokens']:.0f} one after another; "
-        f"{_told(row, row['against'])}."
-        for row in found
+        f"{'; '.join(_on_equal(row[axis], tokens) for axis, tokens in EQUAL.items())}."
+        for row in rows
+        if any(row[axis] and _is_told(row[axis]) for axis in EQUAL)
     ]
-    counted = _counted(len(told), "strategy", "strategies")
-    return [
-        *lines,
-        f"Of {counted} compared to a majority of as many samples {len(found)} can be told from it; "
-        f"by chance alone at most {LEVEL * len(told):.1f}.",
-    ]
+    return lines + [line for axis, tokens in EQUAL.items() for line in _on_axis(rows, axis, tokens)]
+
+
+def _is_told(held: Mapping[str, Any]) -> bool:
+    return held["verdict"] in (BETTER, WORSE)
+
+
+def _on_equal(held: Mapping[str, Any], tokens: str) -> str:
+    if held["beyond"]:
+        return f"{held['beyond']} {tokens} than any majority here, so no verdict"
+    return _told(held, f"a majority of as many {tokens}")
+
+
+def _on_axis(rows: Sequence[Run], axis: str, tokens: str) -> list[str]:
+    """Count the verdicts of one comparison, and name the strategies that it has none for."""
+    lines = []
+    compared = [row[axis] for row in rows if row[axis] and row[axis]["verdict"]]
+    if compared:
+        counted = _counted(len(compared), "strategy", "strategies")
+        lines.append(
+            f"Of {counted} compared to a majority of as many {tokens} "
+            f"{sum(map(_is_told, compared))} can be told from it; by chance alone at most "
+            f"{LEVEL * len(compared):.1f}."
+        )
+    for beyond in (FEWER, MORE):
+        names = [row["run"] for row in rows if row[axis] and row[axis]["beyond"] == beyond]
+        if names:
+            lines.append(
+                f"No verdict at as many {tokens}, as they cost {beyond} than any majority here: "
+                f"{'; '.join(names)}."
+            )
+    return lines
 
 
 def _on_sources(rows: Sequence[Mapping[str, Any]], wait: str) -> list[str]:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_WIDTH = 106
+_WIDTH = 120
 """columns that keep the names of runs whole, in a narrow terminal and in a log too"""
 
-_MOST = 7
+_MOST = 6
 
 
 def show(

@@ -27,6 +27,8 @@ class Ask:
     """thinking is ended after so many steps; None counts none"""
     is_alone: bool = False
     """shares nothing with others: what a user of the served model would get"""
+    wants_logprob: bool = False
+    """its mean logprob is stored where it can be had, for votes that weigh by it"""
     strategy: str = ""
     """answered by many calls of this strategy, not by one"""
 
@@ -66,6 +68,19 @@ class Answered:
     spent: Spent | None = None
     """of a strategy"""
 
+
+NOTHING = Answered(
+    thinking="",
+    answer="",
+    thinking_tokens=0,
+    output_tokens=0,
+    end="length",
+    extends=0,
+    finish_reason="length",
+    maximum=None,
+    seconds=0.0,
+)
+"""where there was no answer to be had"""
 
 Answers = Callable[[K, Answered], Iterable[tuple[K, Ask]]]
 """from the key of an ask and its answer to the asks that follow"""

@@ -14,7 +14,7 @@ from s1_core.errors import UserError
 from s1_serve.budget.plan import Plan, RoomError
 from s1_serve.completions import Completion, CompletionRequest
 from s1_serve.contract.promise import Promise
-from s1_serve.endpoint import Endpoint
+from s1_serve.endpoint import Endpoint, Fruitless
 from s1_serve.evaluate import specs
 from s1_serve.evaluate.config import (
     BUDGET,
@@ -27,7 +27,7 @@ from s1_serve.evaluate.config import (
     EvaluateConfig,
 )
 from s1_serve.evaluate.run import served, threads
-from s1_serve.evaluate.run.asks import Answered, Answers, Ask, K
+from s1_serve.evaluate.run.asks import NOTHING, Answered, Answers, Ask, K
 from s1_serve.evaluate.run.tokens import NO_STRATEGIES, Speech, Tokens, format_refusal
 from s1_serve.evaluate.settings import Setting
 
@@ -79,12 +79,18 @@ class Service:
         name, parameters = specs.sized(ask.strategy)
         told = {"strategy": name, "seed": ask.sampling.seed, "return_candidates": True}
         body = _body(self._endpoint, ask) | {"tts": told | parameters}
-        if ask.budget.max not in (None, -1):
-            plan = self._speech.plan(ask)
+        plan, is_bound = self._speech.plan(ask), ask.budget.max not in (None, -1)
+        if is_bound:
             body |= {"thinking_token_budget": plan.maximum, "max_tokens": plan.room}
-        reply = self._endpoint.call("POST", CHAT, body)
-        maximum = self._speech.plan(ask).maximum
-        return served.chosen(_read(reply, self._speech.format, maximum), reply.get("tts"))
+        try:
+            reply = self._endpoint.call("POST", CHAT, body, self._endpoint.strategy_timeout_s)
+        except Fruitless as error:
+            return served.chosen(replace(NOTHING, maximum=plan.maximum), error.tts)
+        found = _read(reply, self._speech.format, plan.maximum)
+        told = reply["choices"][0].get("thinking")  # nothing by a model of another kind elsewhere
+        maximum: int = told["max"] if told else plan.maximum
+        is_kept = not is_bound or maximum <= plan.maximum
+        return served.chosen(replace(found, maximum=maximum, is_kept=is_kept), reply.get("tts"))
 
     def _budgeted(self, ask: Ask) -> Answered:
         assert ask.budget is not None

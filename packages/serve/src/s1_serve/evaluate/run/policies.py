@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from s1_core.records import Question
 from s1_serve.completions import Sampling
-from s1_serve.evaluate.config import REJECTION
+from s1_serve.evaluate.config import MAJORITY, REJECTION
 from s1_serve.evaluate.run.asks import Answered, Ask
 from s1_serve.evaluate.settings import Setting
 
@@ -53,6 +53,7 @@ def first(setting: Setting, question: Question, seed: int) -> Ask:
         budget=setting.budget,
         sampling=Sampling(temperature=setting.temperature, seed=seed),
         max_steps=setting.limit if setting.counts_steps else None,
+        wants_logprob=setting.method == MAJORITY and setting.temperature > 0,
         strategy=setting.strategy,
     )
 

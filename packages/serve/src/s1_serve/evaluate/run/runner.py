@@ -15,31 +15,16 @@ from s1_core.errors import Interrupted, UserError
 from s1_core.records import Question
 from s1_serve.budget.plan import RoomError
 from s1_serve.endpoint import Unavailable
-from s1_serve.evaluate.run.asks import Answered, Answerer, Ask
+from s1_serve.evaluate.run.asks import NOTHING, Answered, Answerer, Ask
 from s1_serve.evaluate.run.journal import Entry, Journal, Place
 from s1_serve.evaluate.run.policies import Policy, Taken, first, policy, seeded
 from s1_serve.evaluate.samples import Sample
 from s1_serve.evaluate.settings import Setting
 
-NOTHING = Taken(
-    answered=Answered(
-        thinking="",
-        answer="",
-        thinking_tokens=0,
-        output_tokens=0,
-        end="length",
-        extends=0,
-        finish_reason="length",
-        maximum=None,
-        seconds=0.0,
-    ),
-    tries=1,
-    total_tokens=0,
-    seconds=0.0,
-)
+_NO_ROOM = Taken(answered=NOTHING, tries=1, total_tokens=0, seconds=0.0)
 """what comes of a question without room"""
 STRATEGIES = "strategies"
-"""in a source's identity: what shapes the answers of strategies and no others"""
+"""in a source's identity, where strategies are asked: what shapes their answers and no others"""
 CHECKED, LEAST_CHECKED = 20, 3
 """one in so many answers that may have shared something is made alone as well, and so many a run"""
 
@@ -149,7 +134,7 @@ class Runner:
             pending.sort(key=lambda pair: -pair[0].run.reach)
             for unit, journal in pending:
                 if unit.name in self._without_room:
-                    journal.put(Entry(_sample(unit, NOTHING), 0.0))
+                    journal.put(Entry(_sample(unit, _NO_ROOM), 0.0))
             try:
                 self._answer([p for p in pending if p[0].name not in self._without_room], what)
             except UserError as error:

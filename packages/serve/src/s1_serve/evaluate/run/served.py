@@ -8,7 +8,7 @@ from typing import Any
 
 from s1_core.errors import UserError
 from s1_serve.evaluate.run.asks import Answered, Spent
-from s1_serve.evaluate.run.strategists import decision
+from s1_serve.evaluate.run.strategists import decision, ended
 
 
 def chosen(found: Answered, tts: Mapping[str, Any] | None) -> Answered:
@@ -18,15 +18,23 @@ def chosen(found: Answered, tts: Mapping[str, Any] | None) -> Answered:
         UserError: the reply says nothing of a strategy.
     """
     try:
-        return replace(found, output_tokens=_own_tokens(found, tts or {}), spent=_spent(tts or {}))
+        told = tts or {}
+        own, spent = _own_tokens(found, told), _spent(told)
+        return replace(found, output_tokens=own, end=ended(found.end), spent=spent)
     except (KeyError, TypeError) as error:
         raise UserError("the reply says nothing of its strategy: update the service") from error
 
 
 def _own_tokens(found: Answered, tts: Mapping[str, Any]) -> int:
-    """Count the tokens of the chosen candidate; `usage` counts those of all."""
-    own = [one for one in tts.get("candidates") or () if one["id"] == tts.get("selected")]
-    return int(own[0]["tokens"]) if own else found.output_tokens
+    """Count the tokens of the chosen candidate and what it continues; `usage` counts all."""
+    known = {one["id"]: one for one in tts.get("candidates") or ()}
+    name, tokens = tts.get("selected"), 0
+    if name not in known:
+        return found.output_tokens
+    while name is not None:
+        tokens += int(known[name]["tokens"])
+        name = known[name].get("parent")
+    return tokens
 
 
 def _spent(tts: Mapping[str, Any]) -> Spent:

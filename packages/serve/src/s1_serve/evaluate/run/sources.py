@@ -24,7 +24,7 @@ from s1_serve.model import Model
 from s1_serve.options import describe, version
 from s1_serve.reward_engine import RewardEngine
 from s1_serve.strategies import calibration
-from s1_serve.strategies.catalogue import Available
+from s1_serve.strategies.catalogue import STRATEGIES_VERSION, Available
 from s1_serve.strategies.verifiers.config import KINDS, VerifierConfig
 
 OTHER = "other"
@@ -75,15 +75,15 @@ def in_process(path: str, config: EvaluateConfig) -> Opened:
     sha = model.artifact.sha256
     plain = Tokens(lazy, speech, keeps_plans=True, shares=config.shortcuts)
     strategic = _strategic(config, lazy, speech, plain)
+    identity = {
+        "model": sha,
+        "serve": artifacts.identity(config.serve),
+        "engine": version(),
+        "answer_tokens": config.answer_tokens,
+    }
     return Opened(
         answerer=Both(plain, strategic),
-        identity={
-            "model": sha,
-            "serve": artifacts.identity(config.serve),
-            "engine": version(),
-            "answer_tokens": config.answer_tokens,
-            STRATEGIES: strategic.identity,
-        },
+        identity=identity | _for_strategies(config, strategic.identity),
         facts=partial(_facts, model, config),
         shares=config.shortcuts and not model.format.counts_steps,
         heat=lambda tokens, seed: heat.in_process(lazy.start(), speech, tokens, seed),
@@ -119,13 +119,30 @@ def _strategic(
     return InProcess(minds, plain, identity)
 
 
+def _for_strategies(config: EvaluateConfig, told: dict[str, Any]) -> dict[str, Any]:
+    """Say what shapes the answers of strategies; nothing where none are asked for."""
+    return {STRATEGIES: {"version": STRATEGIES_VERSION} | told} if config.strategies else {}
+
+
 def _facts(model: Model, config: EvaluateConfig) -> dict[str, Any]:
     engine = describe(model, config.serve)
+    notes = [] if engine["device"] == "cpu" else [_BATCHES]
     return {
         "model": {"manifest_sha256": model.artifact.sha256, "format": model.format.name},
         "engine": engine,
-        "notes": [] if engine["device"] == "cpu" else [_BATCHES],
+        "notes": notes + _on_calibration(model, config),
     }
+
+
+def _on_calibration(model: Model, config: EvaluateConfig) -> list[str]:
+    """Say so where the calibration is known to be another model's."""
+    if config.calibration is None:
+        return []
+    source = artifacts.load(config.calibration, kind="calibration").config.get("source") or {}
+    of, own = source.get("model"), model.artifact.sha256
+    if of in (None, own):
+        return []
+    return [f"The calibration is of another model ({of[:12]}) than this one ({own[:12]})."]
 
 
 def _ours(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
@@ -135,7 +152,8 @@ def _ours(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
     told = {name: endpoint.thinking.get(name) for name in ("manifest_sha256", "engine")}
     return Opened(
         answerer=Service(endpoint, speech, config.concurrency),
-        identity=_identity(endpoint, config, told),
+        identity=_identity(endpoint, config, told)
+        | _for_strategies(config, _strategies_at(endpoint)),
         heat=partial(_heat, endpoint, config),
         has_strategies=True,
         facts=lambda: {
@@ -144,6 +162,13 @@ def _ours(endpoint: Endpoint, config: EvaluateConfig) -> Opened:
             "notes": [_SERVER],
         },
     )
+
+
+def _strategies_at(endpoint: Endpoint) -> dict[str, Any]:
+    """Say what strategies run with there; of a service that does not tell, which start it is."""
+    assert endpoint.thinking is not None
+    found = endpoint.tts.get("identity")
+    return {"service": found} if found else {"instance": endpoint.thinking.get("instance")}
 
 
 def _others(endpoint: Endpoint, config: EvaluateConfig) -> Opened:

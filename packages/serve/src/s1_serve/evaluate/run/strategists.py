@@ -12,13 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from s1_core.errors import UserError
+from s1_serve.budget.plan import End
 from s1_serve.engine import LazyEngine
 from s1_serve.evaluate import specs
 from s1_serve.evaluate.run.asks import Answered, Answerer, Answers, Ask, K, Spent
 from s1_serve.evaluate.run.tokens import Speech
 from s1_serve.evaluate.settings import Setting
 from s1_serve.strategies import catalogue
+from s1_serve.strategies.calls import Chat, Reward
 from s1_serve.strategies.catalogue import Available
+from s1_serve.strategies.driving import asking
+from s1_serve.strategies.driving.asking import Ask as Run
 from s1_serve.strategies.known import Known, Result, Sample
 from s1_serve.strategies.policy import Policy
 from s1_serve.strategies.session import Limits, Session
@@ -87,33 +91,28 @@ class InProcess:
         self._plain.check(ask)
 
     def work(self, asks: Iterable[tuple[K, Ask]], done: Answers[K]) -> None:
-        from s1_serve.strategies.driving.asking import Ask as Run
-
         driver = self._started()
         limits = Limits(concurrency=self._minds.engine.start().max_num_seqs, least=driver.least)
-        asked: dict[K, Ask] = {}
+        runs: dict[K, Run] = {}
 
         def begin(arrived: Iterable[tuple[K, Ask]]) -> Iterable[tuple[K, Run]]:
             for key, ask in arrived:
-                asked[key] = ask
                 assert ask.budget is not None and ask.sampling.seed is not None
                 known = Known(question=ask.question, seed=ask.sampling.seed)
                 policy = _built(ask.strategy, self._minds.available)
-                yield (
-                    key,
-                    Run(
-                        question=ask.question,
-                        session=Session(policy, limits, known),
-                        budget=ask.budget,
-                        sampling=ask.sampling,
-                    ),
+                runs[key] = Run(
+                    question=ask.question,
+                    session=Session(policy, limits, known),
+                    budget=ask.budget,
+                    sampling=ask.sampling,
                 )
+                yield key, runs[key]
 
-        def ended(key: K, session: Session, seconds: float) -> Iterable[tuple[K, Run]]:
-            maximum = self._minds.speech.plan(asked.pop(key)).maximum
+        def over(key: K, session: Session, seconds: float) -> Iterable[tuple[K, Run]]:
+            maximum = in_force(runs.pop(key), self._minds)
             return begin(done(key, answered(session, maximum, seconds)))
 
-        driver.run(begin(asks), ended)
+        driver.run(begin(asks), over)
 
     def _started(self) -> EngineDriver:
         from s1_serve.strategies.engine_driver import EngineDriver, Mind
@@ -129,6 +128,19 @@ class InProcess:
         return self._driver
 
 
+def in_force(run: Run, minds: Minds) -> int:
+    """Tell the maximum of the answer that was chosen: that of its own call, by its own model."""
+    assert run.session.outcome is not None
+    choice = run.session.outcome.choice
+    call = run.session.known[choice.id].call if choice else Chat(id="")
+    assert not isinstance(call, Reward), "scores are no answer"
+    speech = minds.speech
+    if isinstance(call, Chat) and call.model is not None:
+        _, speech = minds.others[call.model]
+    wanted = asking.wanted(run, call, None, asking.least(speech))
+    return asking.planned(speech, wanted).maximum
+
+
 def answered(session: Session, maximum: int, seconds: float) -> Answered:
     """Read what a run came to: the answer that it chose, and what all of it cost."""
     assert session.outcome is not None
@@ -140,7 +152,7 @@ def answered(session: Session, maximum: int, seconds: float) -> Answered:
         answer=last.answer,
         thinking_tokens=sum(sample.result.thinking_tokens for sample in path),
         output_tokens=sum(sample.tokens for sample in path),
-        end=_end(last),
+        end=ended(last.end),
         extends=sum(sample.result.extends for sample in path),
         finish_reason="length" if last.finish_reason == "length" else "stop",
         maximum=maximum,
@@ -179,8 +191,9 @@ def decision(
     return json.dumps(told, ensure_ascii=False)
 
 
-def _end(result: Result) -> Any:
-    return result.end if result.end in ("natural", "budget") else "length"
+def ended(end: str) -> End:
+    """Say how thinking ended; a step that goes on had no room to."""
+    return "natural" if end == "natural" else "budget" if end == "budget" else "length"
 
 
 def _built(spec: str, available: Available) -> Policy:

@@ -138,7 +138,7 @@ class Tokens:
         plan = speech.plan(ask)
         is_shared = self._shares and ask.sampling.is_greedy and not ask.is_alone
         if self._keeps_plans and not is_shared:
-            return _planned(prompt, plan)
+            return _planned(prompt, plan, ask)
         return loop.machine(prompt, plan)
 
     def read(self, outcome: Outcome, ask: Ask, seconds: float) -> Answered:
@@ -159,6 +159,7 @@ class Tokens:
             finish_reason=outcome.finish_reason,
             maximum=self._maximum(ask),
             seconds=seconds,
+            mean_logprob=outcome.mean_logprob,
         )
 
     def _maximum(self, ask: Ask) -> int | None:
@@ -196,8 +197,8 @@ def format_refusal(setting: Setting, fmt: chat.Format) -> str | None:
     )
 
 
-def _planned(prompt: tuple[int, ...], plan: Plan) -> Asking:
-    outcome: Outcome = yield Planned(prompt, plan)
+def _planned(prompt: tuple[int, ...], plan: Plan, ask: Ask) -> Asking:
+    outcome: Outcome = yield Planned(prompt, plan, ask.wants_logprob)
     return outcome
 
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from s1_serve.contract.api import Dialect
-from s1_serve.contract.outlet import Message, Receive, Send, refuse
+from s1_serve.contract.outlet import Message, Receive, Send, answer, envelope
+from s1_serve.contract.tts import NO_ANSWER
 from s1_serve.contract.tts_reply import TtsReply, winner
 from s1_serve.strategies.http_driver import HttpDriver
 from s1_serve.strategies.session import BROKEN, OUT_OF_TIME, OUT_OF_TOKENS
@@ -79,8 +80,8 @@ class Delivery:
 
     async def _whole(self) -> None:
         if (fault := self._fault()) is not None:
-            self.status, message, param = fault
-            await refuse(self.send, Dialect.CHAT, message, param, status=self.status)
+            self.status, said = fault
+            await answer(self.send, self.status, said)
             return
         body = _dumped(self.reply.whole(self.wall_ms))
         self.status = 200
@@ -89,20 +90,27 @@ class Delivery:
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _fault(self) -> tuple[int, str, str | None] | None:
-        """Say as which error a run without an answer leaves."""
+    def _fault(self) -> tuple[int, dict[str, Any]] | None:
+        """Say as which error a run without an answer leaves: its status and its envelope."""
         refusal, outcome = self.driver.refusal, self.driver.session.outcome
         if refusal is not None:
-            return refusal.status, refusal.said, refusal.param
+            return _failed(refusal.status, refusal.said, refusal.param)
         if outcome is None or outcome.stopped == BROKEN:
-            return 500, BROKEN, None
+            return _failed(500, BROKEN)
         if outcome.choice is not None:
             return None
-        if outcome.stopped in (OUT_OF_TIME, OUT_OF_TOKENS):
-            return 504, f"no answer was there when {outcome.stopped}: allow more of it", None
+        status, said = self._without_answer(outcome.stopped)
+        if not self.driver.is_troubled:  # what it did, as of any run: nothing else will come of it
+            said["error"]["type"] = NO_ANSWER
+            said["tts"] = self.reply.told(self.wall_ms)
+        return status, said
+
+    def _without_answer(self, stopped: str) -> tuple[int, dict[str, Any]]:
+        if stopped in (OUT_OF_TIME, OUT_OF_TOKENS):
+            return _failed(504, f"no answer was there when {stopped}: allow more of it")
         failures = [sample.failure for sample in self.driver.session.known if sample.failure]
-        why = failures[0] if failures else outcome.stopped
-        return 502, f"no sample came to an answer: {why}", None
+        why = failures[0] if failures else stopped
+        return _failed(502, f"no sample came to an answer: {why}")
 
     async def _stream(self) -> None:
         """Tell how it goes until it is decided, then give the winner."""
@@ -117,8 +125,7 @@ class Delivery:
             await self._piece(_ALIVE)
         await self._progress()
         if (fault := self._fault()) is not None:
-            status, message, param = fault
-            await refuse(self._as_event, Dialect.CHAT, message, param, status=status)
+            await answer(self._as_event, *fault)
         else:
             await self._body(self.reply.chunks(self.wall_ms))
         await self.send({"type": "http.response.body", "body": _DONE, "more_body": False})
@@ -183,6 +190,10 @@ class Delivery:
 
     async def _piece(self, data: bytes) -> None:
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+def _failed(status: int, said: str, param: str | None = None) -> tuple[int, dict[str, Any]]:
+    return status, envelope(Dialect.CHAT, said, param, status)
 
 
 async def _left(receive: Receive) -> None:

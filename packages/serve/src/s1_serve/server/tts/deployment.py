@@ -5,9 +5,11 @@ Connects to nothing before the first request that needs it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import httpx
@@ -15,8 +17,9 @@ import httpx
 from s1_core.chat import Format
 from s1_core.errors import UserError
 from s1_serve.config import ServiceConfig
+from s1_serve.model import has_gpu
 from s1_serve.strategies import calibration, catalogue
-from s1_serve.strategies.catalogue import Available
+from s1_serve.strategies.catalogue import STRATEGIES_VERSION, Available
 from s1_serve.strategies.http_driver import Route, Scorer
 from s1_serve.strategies.verifiers.config import EXACT
 from s1_serve.strategies.verifiers.exact import Exact
@@ -26,6 +29,7 @@ from s1_serve.strategies.wire.poster import TIMEOUT, HttpPoster
 
 KEY = "S1_API_KEY"
 """the variable of the key for other servers; with a name behind it, for that one alone"""
+_SEATS, _SEATS_ON_CPU = 64, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +89,38 @@ class Deployment:
             return False
         return True
 
+    def told(self, config: ServiceConfig) -> dict[str, Any]:
+        """Say on the model's card which strategies run here.
+
+        `identity` differs where the same request may have another answer. It is a digest, as URLs
+        may hold passwords.
+        """
+        found = self.calibration
+        shapes = {
+            "version": STRATEGIES_VERSION,
+            "verifiers": [asdict(verifier) for verifier in config.verifiers],
+            "models": [*config.models.items()],  # the first one is what requests get by default
+            "calibration": None if found is None else asdict(found),
+            "seats": num_seats(config),
+            "answer_reserve": config.serve.answer_reserve,
+        }
+        text = json.dumps(shapes, sort_keys=True)
+        return {
+            "strategies": self.usable(),
+            "identity": hashlib.sha256(text.encode()).hexdigest(),
+            "timeout_s": config.request_timeout_s,
+        }
+
     async def close(self) -> None:
         """Let all connections go."""
         for client in self.clients:
             await client.aclose()
+
+
+def num_seats(config: ServiceConfig) -> int:
+    """Tell how many samples of strategies may be in flight."""
+    seats = config.strategy_slots or (_SEATS if has_gpu() else _SEATS_ON_CPU)
+    return min(seats, config.max_answers, config.serve.max_num_seqs)
 
 
 def _client(name: str) -> httpx.AsyncClient:

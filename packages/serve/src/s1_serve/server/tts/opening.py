@@ -6,15 +6,14 @@ from s1_serve.budget.plan import delimiters
 from s1_serve.config import ServiceConfig
 from s1_serve.contract.api import Dialect
 from s1_serve.contract.middleware import Contract
-from s1_serve.model import Model, has_gpu
+from s1_serve.model import Model
 from s1_serve.server.telemetry import Telemetry
-from s1_serve.server.tts.deployment import Deployment
+from s1_serve.server.tts.deployment import Deployment, num_seats
 from s1_serve.server.tts.order import House
 from s1_serve.server.tts.seats import Seats
 from s1_serve.server.tts.strategist import Strategist
 from s1_serve.strategies.wire.steps import Voice
 
-_SEATS, _SEATS_ON_CPU = 64, 4
 _OF_TIMEOUT = 0.95
 """of the time after which BentoML gives a request up: the best so far is to be out by then"""
 
@@ -30,8 +29,7 @@ def strategist(
     from s1_serve.server.tts.request import engine_reads  # loads vLLM
 
     marks = delimiters(model.format, model.text.encode, model.stop_ids)
-    seats = config.strategy_slots or (_SEATS if has_gpu() else _SEATS_ON_CPU)
-    most_seats = min(seats, config.max_answers, config.serve.max_num_seqs)
+    most_seats = num_seats(config)
     house = House(
         name=config.name or model.artifact.path.resolve().name,
         known_fields=contract.known_fields[Dialect.CHAT],

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from s1_core.errors import UserError
+from s1_serve.contract.fields import shown
 from s1_serve.strategies import catalogue
 
 _PLAIN = "Plain answer"
@@ -149,7 +150,11 @@ def _written(default: Any) -> str:
 
 
 def _number(text: str) -> int:
+    found = f"“Most tokens of all samples” is {shown(text)}"
     digits = text.replace(",", "").replace(" ", "")
-    if not digits.isdecimal():
-        raise UserError(f"“Most tokens of all samples” is {text!r}: give a whole number or nothing")
-    return int(digits)
+    try:
+        if digits.isdecimal():
+            return int(digits)
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise UserError(f"{found}: give a smaller number or nothing") from error
+    raise UserError(f"{found}: give a whole number or nothing")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from s1_serve.budget.outcome import Outcome
-from s1_serve.budget.request import Decided
 from s1_serve.budget.work import Job, Planned
 from s1_serve.news import News
 from s1_serve.strategies import ballots
@@ -72,8 +71,8 @@ class Chatting:
         self._likelihoods += news.likelihoods
         if news.result is None:
             return (self._heard(),) if self.tokens - self._told >= self._every else _NOTHING
-        assert isinstance(news.result, Outcome) and news.decided is not None
-        result = self._result(news.result, news.decided, news.cached_tokens)
+        assert isinstance(news.result, Outcome)
+        result = self._result(news.result, news.cached_tokens)
         return (self._heard(), result) if self.num_top > 1 else (result,)
 
     def think_ends(self, tokens: int) -> Heard:
@@ -92,7 +91,7 @@ class Chatting:
             confidences=tuple(-top for _, top in fresh),
         )
 
-    def _result(self, outcome: Outcome, decided: Decided, cached_tokens: int) -> Result:
+    def _result(self, outcome: Outcome, cached_tokens: int) -> Result:
         decode = self._speech.codec.decode
         answer = answer_text(self._speech, outcome.ending_ids + outcome.answer_ids)
         return Result(
@@ -105,20 +104,7 @@ class Chatting:
             extends=outcome.extends,
             finish_reason=outcome.finish_reason,
             vote=ballots.form(answer, is_cut=outcome.finish_reason == "length"),
-            mean_logprob=self._mean_logprob(outcome, decided),
+            mean_logprob=outcome.mean_logprob,
             prompt_tokens=len(self._prompt_ids),
             cached_tokens=cached_tokens,
         )
-
-    def _mean_logprob(self, outcome: Outcome, decided: Decided) -> float | None:
-        """Average over the tokens that were the model's own, the stop token too.
-
-        The machine remembers where it extended last; of more extends than that, those before are
-        taken for the model's.
-        """
-        thought = len(outcome.thinking_ids)
-        forced = {*range(thought, thought + len(outcome.ending_ids))}
-        for nth, at in enumerate(decided.extended_at):
-            forced |= {*range(at, at + len(self._plan.extend_ids(outcome.extends - 1 - nth)))}
-        own = [one for at, (one, _) in enumerate(self._likelihoods) if at not in forced]
-        return sum(own) / len(own) if own else None

@@ -64,10 +64,10 @@ class Lane:
         self._mind, self._hear, self._heard_every = mind, hear, heard_every
         self._live: dict[str, _Live] = {}
 
-    @property
-    def has_room(self) -> bool:
-        """Say whether the engine could take a call at once."""
-        return not self.queue and len(self._live) < self._mind.engine.max_num_seqs
+    def takes(self, count: int) -> bool:
+        """Say whether so many calls would start at once; of more than it holds, those it holds."""
+        most = self._mind.engine.max_num_seqs
+        return not self.queue and len(self._live) + min(max(count, 1), most) <= most
 
     def fill(self) -> None:
         """Start calls that wait, as long as the engine takes them; some are not wanted any more."""
