@@ -20,18 +20,14 @@ from s1_serve.evaluate.run.runner import Run, Runner
 from s1_serve.evaluate.samples import is_enforced
 from s1_serve.evaluate.settings import Setting
 from unit.serve.fake_model import TEXT
+from unit.serve.told import told
 
 MAJORITY = Setting(method="strategy", strategy="majority:n=2", temperature=0.7)
 BOUND = Setting(method="strategy", strategy="majority:n=2", temperature=0.7, max=24)
 BUDGET = Setting(method="budget", max=8)
 FORMAT = chat.FORMATS["s1"]
 ASKED = tuple(question(f"What is {n} + {n}?") for n in range(3))
-TTS = {
-    "started": 2, "finished": 2, "aborted": 0, "degraded": False, "selected": "1",
-    "tokens": {"total": 30, "sequential": 10, "aborted": 0, "verifier": 0},
-    "votes": {"7": 1.0}, "margin": 1.0, "stopped": "2 samples voted",
-    "candidates": [{"id": "0", "tokens": 20}, {"id": "1", "tokens": 10}],
-}  # fmt: skip
+TTS = told(started=2, finished=2)
 FRUITLESS = {**TTS, "selected": None, "votes": {}, "stopped": "the deadline had come"}
 FRUITLESS |= {"degraded": True, "finished": 0, "candidates": []}
 

@@ -41,6 +41,7 @@ from s1_serve.strategies.verifiers.reward import RewardModel
 from unit.serve.fake_model import speech
 from unit.serve.test_report import FACTS, a_sample, measured
 from unit.serve.test_runner import FakeModel, answering
+from unit.serve.told import told
 
 MAJORITY = Setting(method="strategy", strategy="majority:n=4", temperature=0.7)
 SHORTEST = Setting(method="strategy", strategy="shortest:k=1,n=4", temperature=0.7)
@@ -231,12 +232,7 @@ PLAIN = Answered(
     thinking="t", answer="a", thinking_tokens=4, output_tokens=99, end="natural", extends=0,
     finish_reason="stop", maximum=40, seconds=0.0,
 )  # fmt: skip
-TTS = {
-    "started": 3, "finished": 1, "aborted": 2, "degraded": False, "selected": "1",
-    "tokens": {"total": 30, "sequential": 10, "aborted": 20, "verifier": 0},
-    "votes": {"7": 1.0}, "margin": 1.0, "stopped": "the first voted",
-    "candidates": [{"id": "0", "tokens": 9}, {"id": "1", "tokens": 10}],
-}  # fmt: skip
+TTS = told(started=3, finished=1, aborted=2, wasted=20)
 
 
 def test_a_service_says_the_same_of_a_strategy_that_it_ran():

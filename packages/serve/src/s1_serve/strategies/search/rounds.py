@@ -8,6 +8,7 @@ thought to its end without it, and a plain majority votes.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,7 +27,7 @@ Parents = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class Search(ABC):
     """The parameters that all searches have; each adds how it chooses what goes on."""
 
     name: ClassVar[str]
@@ -69,9 +70,9 @@ class Search:
     def best(self, known: Known) -> Choice | None:
         return best(known, self)
 
+    @abstractmethod
     def following(self, grown: Grown) -> Parents:
         """Name the parent of each step of the next round; none ends the search."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

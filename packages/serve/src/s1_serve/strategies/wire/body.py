@@ -15,10 +15,9 @@ from s1_serve.config import EXTEND_WITH, ThinkingBudget
 from s1_serve.contract.api import Asked
 from s1_serve.contract.fields import CANONICAL, SHARES
 from s1_serve.strategies.calls import Chat
+from s1_serve.strategies.driving.asking import VERDICT_TOKENS
 
 Json = dict[str, Any]
-VERDICT_TOKENS = 512
-"""of a verifier's thinking, unless it says so itself; verdicts are short"""
 _FOR_CANDIDATES = (
     *("messages", "model", "n", "stream", "stream_options", "logprobs", "top_logprobs"),
     *("max_tokens", "max_completion_tokens", "seed", "return_token_ids", "echo"),
