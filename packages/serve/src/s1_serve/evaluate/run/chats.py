@@ -87,8 +87,8 @@ class Service:
         except Fruitless as error:
             return served.chosen(replace(NOTHING, maximum=plan.maximum), error.tts)
         found = _read(reply, self._speech.format, plan.maximum)
-        told = reply["choices"][0].get("thinking")  # nothing by a model of another kind elsewhere
-        maximum: int = told["max"] if told else plan.maximum
+        thinking = reply["choices"][0].get("thinking")  # nothing by a model of another kind
+        maximum: int = thinking["max"] if thinking else plan.maximum
         is_kept = not is_bound or maximum <= plan.maximum
         return served.chosen(replace(found, maximum=maximum, is_kept=is_kept), reply.get("tts"))
 
